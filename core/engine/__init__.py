@@ -1,0 +1,1 @@
+"""How it is computed: torch. Knows specs and results; nothing here measures."""

@@ -1,0 +1,36 @@
+"""What a computation tells whoever watches it: its phases, layers and results.
+
+Workloads speak to a ``Recorder`` and do not know whether memory, time or nothing is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+
+
+class Recorder(Protocol):
+    """Listens to one execution of a workload."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Marks a part of the workload, such as ``gradient 2``. Phases do not nest."""
+        ...
+
+    def born(self, category: str) -> None:
+        """From now on new tensors are of this category, until their fate says otherwise."""
+        ...
+
+    def layer(self, index: int) -> None:
+        """The forward computation of a layer begins; -1 ends the last one."""
+        ...
+
+    def hold(self, category: str, tensors: Iterable[torch.Tensor]) -> None:
+        """These tensors are of this category whatever their birth, for example gradients."""
+        ...
+
+    def result(self, tensors: Iterable[torch.Tensor]) -> None:
+        """What the current phase computed; its norm is shown beside the phase."""
+        ...

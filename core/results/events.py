@@ -1,0 +1,141 @@
+"""What a run says while it runs: a closed union with one encode and one decode.
+
+All ``t_s`` are seconds since the run started, on one axis.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from core.results.environment import Environment
+from core.results.measurement import Measurement
+from core.results.memory_timeline import MemoryTimeline
+from core.spec.run import RunSpec
+
+Stage = Literal["prepare", "memory", "allocator", "warm_up", "time", "outer_steps"]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Started(_Event):
+    """The first event.
+
+    Attributes:
+        started_at: ISO 8601, UTC.
+        clock_s: ``time.perf_counter()`` at second 0, a clock that all processes share.
+    """
+
+    type: Literal["started"] = "started"
+    run_id: str
+    spec: RunSpec
+    environment: Environment
+    started_at: str
+    clock_s: float
+
+
+class StageStarted(_Event):
+    """The run goes over to its next pass."""
+
+    type: Literal["stage"] = "stage"
+    stage: Stage
+    t_s: float
+
+
+class PhaseStarted(_Event):
+    """A phase of the workload begins, in the memory pass."""
+
+    type: Literal["phase"] = "phase"
+    name: str
+    t_s: float
+
+
+class MemorySamples(_Event):
+    """A batch of the live curve: bytes by category of birth, one value for each time."""
+
+    type: Literal["memory"] = "memory"
+    t_s: tuple[float, ...]
+    columns: dict[str, tuple[int, ...]]
+
+
+class ResidentSample(_Event):
+    """Memory of the measuring process as the system sees it, sampled from outside."""
+
+    type: Literal["resident"] = "resident"
+    source: Literal["resident", "driver"] = "resident"
+    t_s: float
+    total_bytes: int
+
+
+class Repetition(_Event):
+    """One repetition ended.
+
+    Attributes:
+        index: counts from 0 within its pass.
+        about: how many there will be, None while unknown.
+        left_s: estimate of the time left in this pass.
+    """
+
+    type: Literal["repetition"] = "repetition"
+    index: int
+    seconds: float
+    warm_up: bool
+    t_s: float
+    about: int | None = None
+    left_s: float | None = None
+
+
+class OuterStep(_Event):
+    """One step of the outer optimizer ended; the loss is None where it is not finite."""
+
+    type: Literal["outer_step"] = "outer_step"
+    index: int
+    loss: float | None
+    about: int
+
+
+class Warned(_Event):
+    """Something the user should know, one sentence."""
+
+    type: Literal["warned"] = "warned"
+    sentence: str
+
+
+class Finished(_Event):
+    """The last event, whatever the outcome."""
+
+    type: Literal["finished"] = "finished"
+    result: Measurement
+    timeline: MemoryTimeline
+
+
+Event = (
+    Started
+    | StageStarted
+    | PhaseStarted
+    | MemorySamples
+    | ResidentSample
+    | Repetition
+    | OuterStep
+    | Warned
+    | Finished
+)
+
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def encode(event: Event) -> bytes:
+    """An event as bytes for a pipe or a file."""
+    return event.model_dump_json().encode()
+
+
+def decode(data: bytes) -> Event:
+    """The event that ``encode`` wrote.
+
+    Raises:
+        pydantic.ValidationError: the bytes are not an event of this version.
+    """
+    return _ADAPTER.validate_json(data)

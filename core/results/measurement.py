@@ -1,0 +1,134 @@
+"""The result of one run, as the JSON that other programs read."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from core.results.environment import Environment
+from core.results.outcome import Outcome
+from core.spec.run import RunSpec
+
+FORMAT_VERSION: Final = 1
+# History of the format:
+# 1  first version.
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Forecast(_Value):
+    """Predicted before the run. Bytes above the baseline."""
+
+    peak_bytes: int
+    exact: bool
+    seconds: float | None
+
+
+class Memory(_Value):
+    """Bytes on the device.
+
+    Attributes:
+        baseline_bytes: parameters, buffers and data that exist before the workload.
+        peak_bytes: the allocator's highest total above the baseline.
+        by_category: at the peak; sums to baseline + peak.
+        process_peak_bytes: highest sampled resident memory of the whole process, in bytes.
+    """
+
+    baseline_bytes: int
+    peak_bytes: int
+    by_category: dict[str, int]
+    process_peak_bytes: int | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """What a device must hold."""
+        return self.baseline_bytes + self.peak_bytes
+
+
+class Timing(_Value):
+    """Seconds of one repetition.
+
+    Attributes:
+        interval_s: 95 % interval of the median.
+        samples_s: every timed repetition, in order.
+        first_s: the first, cold call.
+    """
+
+    median_s: float
+    interval_s: tuple[float, float]
+    samples_s: tuple[float, ...]
+    first_s: float | None
+    verdict: Literal["stable", "noisy"]
+
+
+class Phase(_Value):
+    """One part of the workload, for example ``gradient 2``.
+
+    Attributes:
+        start_s: median start within a clean repetition.
+        duration_s: median duration in the clean repetitions; None where there were none.
+        peak_bytes: highest total above the baseline during the phase.
+        retained_bytes: live at its end minus live at its start.
+        result_norm: Euclidean norm of what the phase computed, None where it is not finite.
+    """
+
+    name: str
+    start_s: float | None
+    duration_s: float | None
+    peak_bytes: int | None
+    retained_bytes: int | None
+    result_norm: float | None
+
+
+class LayerCost(_Value):
+    """One layer of the stack and the bytes at the peak that it caused."""
+
+    index: int
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    bytes_at_peak: int | None
+
+
+class Check(_Value):
+    """Agreement with an independent method."""
+
+    method: str
+    relative_error: float | None
+    passed: bool
+
+
+class Measurement(_Value):
+    """Everything that is known of one run. Figures that could not be had are None, with a warning.
+
+    Attributes:
+        started_at: ISO 8601, UTC.
+        error: why the run did not finish, one sentence.
+        learning_curve: outer loss after each outer step, for workloads that have them.
+    """
+
+    version: Literal[1] = FORMAT_VERSION
+    run_id: str
+    started_at: str
+    spec: RunSpec
+    environment: Environment
+    outcome: Outcome
+    error: str | None = None
+    forecast: Forecast | None = None
+    memory: Memory | None = None
+    time: Timing | None = None
+    phases: tuple[Phase, ...] = ()
+    layers: tuple[LayerCost, ...] = ()
+    check: Check | None = None
+    learning_curve: tuple[float | None, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """How the run ended, with the reason where there is one."""
+        if self.error is None:
+            return self.outcome.sentence
+        return f"{self.outcome.sentence} {self.error}"

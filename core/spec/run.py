@@ -1,0 +1,150 @@
+"""A run: everything that determines one measurement, as one frozen value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from core.spec.consistency import inconsistencies
+from core.spec.data import DATA_KINDS, Data, SyntheticData
+from core.spec.declaration import InvalidSpec, Problem, Spec, declare, explain
+from core.spec.measure import Measure
+from core.spec.mitigations import Mitigation
+from core.spec.model import StackModel
+from core.spec.workloads import WORKLOAD_KINDS, NestedGradient, Workload
+
+FORMAT_VERSION: Final = 1
+# History of the format:
+# 1  first version.
+
+_KINDS: dict[str, Mapping[str, type[Spec]]] = {"data": DATA_KINDS, "workload": WORKLOAD_KINDS}
+
+
+class RunSpec(Spec):
+    """What is asked of one run. Well-typed by construction; ``problems`` says whether it fits."""
+
+    version: Literal[1] = FORMAT_VERSION
+    name: str = declare("Untitled", label="Name", help="Title of the tab and of the run.")
+    model: StackModel
+    data: Data = SyntheticData()
+    loss: Literal["mse", "cross_entropy"] = declare(
+        "mse", label="Loss", help="Mean squared error, or cross-entropy over classes."
+    )
+    workload: Workload = NestedGradient()
+    mitigation: Mitigation = Mitigation()
+    framework: Literal["torch"] = declare(
+        "torch", label="Framework", help="What computes the derivatives."
+    )
+    device: str = declare(
+        "auto", label="Device", help="auto is the first accelerator, else the CPU."
+    )
+    measure: Measure = Measure()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What keeps this spec from running: sizes that do not fit, parts that do not combine."""
+        return inconsistencies(self.model, self.data, self.loss, self.workload, self.mitigation)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The spec as JSON, every key written out."""
+        return self.model_dump_json(indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RunSpec:
+        """Reads a spec.
+
+        Raises:
+            InvalidSpec: with one sentence for each wrong key.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            _refuse_newer(text)
+            raise InvalidSpec(explain(error, cls)) from None
+
+    def with_value(self, key: str, text: str) -> RunSpec:
+        """This spec with one key set from text, as ``--set key=text`` does.
+
+        Setting a ``kind`` keeps the sibling keys that the new kind knows too.
+
+        Raises:
+            InvalidSpec: unknown key, or a value that the key does not take.
+        """
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        return self.with_changes({key: value})
+
+    def with_changes(self, values: dict[str, Any]) -> RunSpec:
+        """This spec with several dotted keys set to plain JSON values.
+
+        Raises:
+            InvalidSpec: unknown key, or a value that a key does not take.
+        """
+        document = json.loads(self.model_dump_json())
+        for key, value in values.items():
+            _set(document, key, value)
+        return self.from_json(json.dumps(document))
+
+    def flatten(self) -> dict[str, Any]:
+        """Every key in dotted form with its plain value; lists stay lists."""
+        return dict(_leaves((), json.loads(self.model_dump_json())))
+
+
+def _refuse_newer(text: str | bytes) -> None:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return
+    version = document.get("version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        sentence = (
+            f"version: {version} was given; this program reads versions up to {FORMAT_VERSION}, "
+            "a newer one wrote this file."
+        )
+        raise InvalidSpec([Problem(("version",), sentence)])
+
+
+def _set(document: Any, key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    node = document
+    for depth, part in enumerate(parents):
+        node = _child(node, part, ".".join(parents[: depth + 1]))
+    if isinstance(node, list):
+        _child(node, last, key)
+        node[int(last)] = value
+        return
+    if not isinstance(node, dict):
+        raise InvalidSpec([Problem(tuple(parents), f"{key} is not a known key.")])
+    if last == "kind" and node.get("kind") != value:
+        _keep_common_keys(node, ".".join(parents), value)
+    node[last] = value
+
+
+def _child(node: Any, part: str, key: str) -> Any:
+    if isinstance(node, list):
+        if part.isdigit() and int(part) < len(node):
+            return node[int(part)]
+        sentence = f"{key}: {part} was given; allowed: a position from 0 to {len(node) - 1}."
+        raise InvalidSpec([Problem((key,), sentence)])
+    if isinstance(node, dict) and part in node:
+        return node[part]
+    names = ", ".join(node) if isinstance(node, dict) else "none"
+    raise InvalidSpec([Problem((key,), f"{key} is not a known key; allowed here: {names}.")])
+
+
+def _keep_common_keys(node: dict[str, Any], parent: str, kind: Any) -> None:
+    """Drops the keys that the new kind does not know, so that changing a kind is one step."""
+    cls = _KINDS.get(parent, {}).get(kind)
+    if cls is not None:
+        for key in set(node) - set(cls.model_fields):
+            del node[key]
+
+
+def _leaves(path: tuple[str, ...], value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [leaf for key, child in value.items() for leaf in _leaves((*path, key), child)]
+    return [(".".join(path), value)]

@@ -1,0 +1,98 @@
+"""The computations whose cost is measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from core.spec.declaration import Spec, declare
+from core.spec.layers import Positive
+
+HIGHEST_ORDER = 6
+HIGHEST_META_ORDER = 4
+
+
+class NestedGradient(Spec):
+    """Order k is the gradient of the sum of the entries of order k - 1."""
+
+    title: ClassVar[str] = "Nested gradient"
+    kind: Literal["nested_gradient"] = "nested_gradient"
+    order: Annotated[int, Field(ge=1, le=HIGHEST_ORDER)] = declare(
+        2,
+        label="Order",
+        help="How many times the loss is differentiated.",
+        minimum=1,
+        maximum=HIGHEST_ORDER,
+    )
+    wrt: Literal["parameters", "inputs"] = declare(
+        "parameters", label="With respect to", help="What the loss is differentiated by."
+    )
+
+    @property
+    def derivative_order(self) -> int:
+        """How many derivatives of the loss are nested."""
+        return self.order
+
+
+class Maml(Spec):
+    """Gradient of the loss after a few inner steps, by the initial weights (Finn et al. 2017)."""
+
+    title: ClassVar[str] = "MAML"
+    kind: Literal["maml"] = "maml"
+    order: Annotated[int, Field(ge=1, le=HIGHEST_META_ORDER)] = declare(
+        2,
+        label="Order",
+        help="1 ignores the inner graph (first-order MAML), 2 is the exact meta-gradient, "
+        "3 and 4 differentiate its sum again.",
+        minimum=1,
+        maximum=HIGHEST_META_ORDER,
+    )
+    variant: Literal["maml"] = declare(
+        "maml", label="Variant", help="The meta-learning algorithm.", advanced=True
+    )
+    inner_steps: Annotated[int, Field(ge=1, le=10_000)] = declare(
+        5,
+        label="Inner steps",
+        help="Gradient steps on a task's support set.",
+        minimum=1,
+        maximum=10_000,
+    )
+    inner_lr: Annotated[float, Field(ge=0)] = declare(
+        0.01, label="Inner rate", help="Step size of the inner steps.", minimum=0
+    )
+    tasks: Positive = declare(4, label="Tasks", help="Tasks in one meta-gradient.", minimum=1)
+    support: Positive = declare(20, label="Support", help="Examples a task adapts to.", minimum=1)
+    query: Positive = declare(20, label="Query", help="Examples a task is judged by.", minimum=1)
+    outer_steps: Annotated[int, Field(ge=0)] = declare(
+        0,
+        label="Outer steps",
+        help="Adam steps on the initial weights, once after measuring; they draw the learning "
+        "curve.",
+        minimum=0,
+    )
+    outer_lr: Annotated[float, Field(ge=0)] = declare(
+        0.001, label="Outer rate", help="Step size of Adam.", minimum=0
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_order_by_its_own_name(cls, value: Any) -> Any:
+        """``fomaml`` is the name of MAML at order 1."""
+        if isinstance(value, dict) and value.get("variant") == "fomaml":
+            if value.get("order", 1) != 1:
+                raise ValueError("variant fomaml means order 1; leave order out or give 1.")
+            return value | {"variant": "maml", "order": 1}
+        return value
+
+    @property
+    def derivative_order(self) -> int:
+        """How many derivatives of the loss are nested."""
+        return self.order
+
+
+Workload = Annotated[NestedGradient | Maml, Field(discriminator="kind")]
+WORKLOAD_KINDS: dict[str, type[NestedGradient | Maml]] = {
+    "nested_gradient": NestedGradient,
+    "maml": Maml,
+}
