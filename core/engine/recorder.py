@@ -6,7 +6,7 @@ Workloads speak to a ``Recorder`` and do not know whether memory, time or nothin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
@@ -34,3 +34,24 @@ class Recorder(Protocol):
     def result(self, tensors: Iterable[torch.Tensor]) -> None:
         """What the current phase computed; its norm is shown beside the phase."""
         ...
+
+
+class Silent:
+    """Records nothing; the base of recorders that listen to a part only."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Ignored."""
+        del name
+        return nullcontext()
+
+    def born(self, category: str) -> None:
+        """Ignored."""
+
+    def layer(self, index: int) -> None:
+        """Ignored."""
+
+    def hold(self, category: str, tensors: Iterable[torch.Tensor]) -> None:
+        """Ignored."""
+
+    def result(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Ignored."""
