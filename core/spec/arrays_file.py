@@ -54,7 +54,7 @@ def read_arrays(file: str, input_shape: Shape) -> Arrays:
 def _read_npz(path: Path, input_shape: Shape) -> Arrays:
     del input_shape
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if isinstance(archive, np.ndarray):
                 raise UnreadableArrays(f"{path} holds one array; it needs two, x and y.")
             missing = [name for name in ("x", "y") if name not in archive]

@@ -16,6 +16,7 @@ DIGITS_PER_CLASS = 174
 
 
 class _Data(Spec):
+    kind: str
     batch_size: Positive = declare(
         64, label="Batch size", help="Examples in one computation; unused by MAML.", minimum=1
     )

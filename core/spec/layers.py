@@ -42,6 +42,7 @@ class LayerSpec(Spec):
     group: ClassVar[str]
     random: ClassVar[bool] = False
     takes_whole_numbers: ClassVar[bool] = False
+    kind: str
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -234,7 +235,7 @@ class _Pool2d(LayerSpec):
 
     @override
     def output_shape(self, input_shape: Shape) -> Shape:
-        name = str(type(self).model_fields["kind"].default)
+        name = self.kind
         _rank(name, input_shape, "channels, height, width")
         kernel, padding = _pair(self.kernel_size), _pair(self.padding)
         stride = kernel if self.stride is None else _pair(self.stride)
@@ -602,11 +603,6 @@ _CLASSES: tuple[type[LayerSpec], ...] = Layer.__origin__.__args__  # type: ignor
 LAYER_KINDS: dict[str, type[LayerSpec]] = {
     str(cls.model_fields["kind"].default): cls for cls in _CLASSES
 }
-
-
-def layer_kind(layer: LayerSpec) -> str:
-    """The kind's name in JSON, for example ``conv2d``."""
-    return str(type(layer).model_fields["kind"].default)
 
 
 def describe_settings(layer: LayerSpec) -> str:

@@ -138,7 +138,7 @@ def _child(node: Any, part: str, key: str) -> Any:
 
 def _keep_common_keys(node: dict[str, Any], parent: str, kind: Any) -> None:
     """Drops the keys that the new kind does not know, so that changing a kind is one step."""
-    cls = _KINDS.get(parent, {}).get(kind)
+    cls = _KINDS.get(parent, {}).get(kind) if isinstance(kind, str) else None
     if cls is not None:
         for key in set(node) - set(cls.model_fields):
             del node[key]

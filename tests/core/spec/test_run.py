@@ -1,0 +1,259 @@
+"""Specs as values: JSON both ways, one key changed, parts that must fit together."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.spec.declaration import InvalidSpec
+from core.spec.notices import notices
+from core.spec.run import RunSpec
+from core.spec.size import least_bytes
+from core.spec.workloads import Maml
+
+
+def spec(layers: list[dict], input_shape: list[int] | None = None, **keys: object) -> RunSpec:
+    model = {"input_shape": input_shape or [4], "layers": layers}
+    return RunSpec.from_json(json.dumps({"model": model, **keys}))
+
+
+LINEAR = spec([{"kind": "linear", "out_features": 3}])
+
+
+def sentences(value: RunSpec) -> list[str]:
+    return [problem.sentence for problem in value.problems()]
+
+
+def keys(value: RunSpec) -> list[str]:
+    return [problem.key for problem in value.problems()]
+
+
+def test_that_a_spec_survives_json_unchanged() -> None:
+    assert RunSpec.from_json(LINEAR.to_json()) == LINEAR
+    assert LINEAR.problems() == ()
+
+
+def test_that_a_spec_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        LINEAR.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("workload.order", "3", 3),
+        ("name", "a name", "a name"),
+        ("model.layers.0.out_features", "9", 9),
+        ("mitigation.checkpointing.kind", "rematerialize", "rematerialize"),
+        ("mitigation.checkpointing.segments", "4", 4),
+        ("measure.time_budget_s", "0.5", 0.5),
+    ],
+)
+def test_that_set_changes_one_key_and_no_other(key: str, text: str, value: object) -> None:
+    changed = LINEAR.with_value(key, text)
+    before, after = LINEAR.flatten(), changed.flatten()
+    top = "model.layers" if key.startswith("model.layers") else key
+    assert {name for name in after if after[name] != before.get(name)} == {top}
+    if top == key:
+        assert after[key] == value
+
+
+def test_that_setting_a_kind_keeps_the_keys_both_kinds_know() -> None:
+    maml = LINEAR.with_value("workload.order", "3").with_value("workload.kind", "maml")
+    assert isinstance(maml.workload, Maml)
+    assert maml.workload.order == 3
+    assert maml.with_value("data.kind", "digits").flatten()["data.batch_size"] == 64
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("workload.ordre", "3"), ("model.layers.4.bias", "true"), ("name.first", "x"), ("", "1")],
+)
+def test_that_set_refuses_an_unknown_key(key: str, text: str) -> None:
+    with pytest.raises(InvalidSpec):
+        LINEAR.with_value(key, text)
+
+
+def test_that_fomaml_means_order_1() -> None:
+    maml = spec([{"kind": "linear"}], workload={"kind": "maml", "variant": "fomaml"})
+    assert maml.workload.order == 1
+    with pytest.raises(InvalidSpec, match="fomaml means order 1"):
+        spec([{"kind": "linear"}], workload={"kind": "maml", "variant": "fomaml", "order": 2})
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "words"),
+    [
+        (spec([]), "model.layers", "is empty"),
+        (spec([{"kind": "relu"}]), "model.layers", "No layer has parameters"),
+        (spec([{"kind": "relu"}, {"kind": "conv2d"}]), "model.layers.1", "conv2d takes an input"),
+        (
+            spec([{"kind": "linear"}, {"kind": "embedding"}]),
+            "model.layers.1",
+            "embedding takes whole numbers",
+        ),
+        (spec([{"kind": "linear", "out_features": 1}], loss="cross_entropy"), "loss", "2 classes"),
+        (
+            spec([{"kind": "linear"}], data={"kind": "sinusoid"}),
+            "model.input_shape",
+            "sinusoid data need 1",
+        ),
+        (
+            spec([{"kind": "linear"}], data={"kind": "digits"}, loss="cross_entropy"),
+            "model.input_shape",
+            "digits come as 64, 8×8, 1×8×8",
+        ),
+        (
+            spec(
+                [{"kind": "linear", "out_features": 5}],
+                [64],
+                data={"kind": "digits", "ways": 5},
+                loss="cross_entropy",
+                workload={"kind": "maml", "support": 7, "query": 10},
+            ),
+            "workload.support",
+            "a multiple of data.ways",
+        ),
+        (
+            spec(
+                [{"kind": "embedding"}],
+                workload={"kind": "nested_gradient", "wrt": "inputs"},
+            ),
+            "workload.wrt",
+            "the inputs of an embedding are whole numbers",
+        ),
+        (
+            spec(
+                [{"kind": "linear"}],
+                mitigation={"checkpointing": {"kind": "torch", "segments": 2}},
+            ),
+            "mitigation.checkpointing.segments",
+            "at most the number of layers, 1",
+        ),
+    ],
+)
+def test_that_parts_that_do_not_fit_are_said_at_their_key(value, key, words) -> None:
+    assert key in keys(value)
+    assert words in " ".join(sentences(value))
+
+
+def test_that_a_stack_without_parameters_may_be_differentiated_by_its_inputs() -> None:
+    assert (
+        spec([{"kind": "tanh"}], workload={"kind": "nested_gradient", "wrt": "inputs"}).problems()
+        == ()
+    )
+
+
+def test_that_rows_below_a_wrong_layer_are_unknown_and_not_blamed() -> None:
+    rows = spec([{"kind": "conv2d"}, {"kind": "linear"}]).model.trace()
+    assert rows[0].problem is not None
+    assert (rows[1].problem, rows[1].output_shape, rows[1].parameters) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("absent.npz", None, "is not a file"),
+        ("truncated.npz", b"PK\x03\x04 and no more", "not a complete .npz"),
+        ("text.npz", b"hello", "plain numbers"),
+        ("words.csv", b"a,b,c,d,y\n1,2,3,4,five\n", "no number"),
+        ("ragged.csv", b"a,b,c,d,y\n1,2,3,4,5\n1,2\n", "row 3 has 2 values"),
+        ("short.csv", b"a,b\n1,2\n", "4 input columns"),
+        ("binary.csv", b"\xff\xfe\x00\x01", "not a readable .csv"),
+        ("data.xlsx", b"", "ends in .npz or .csv"),
+    ],
+)
+def test_that_unreadable_arrays_are_said_at_the_file(
+    tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    value = spec([{"kind": "linear"}], data={"kind": "arrays", "file": str(path)})
+    assert keys(value) == ["data.file"]
+    assert words in sentences(value)[0]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (np.zeros((9, 5)), np.zeros((9, 3)), "an example of x has shape 5"),
+        (np.zeros((9, 4)), np.zeros((8, 3)), "they must be equal"),
+        (np.zeros((9, 4)), np.zeros((9, 2)), "a target has shape 2"),
+        (np.full((9, 4), np.nan), np.zeros((9, 3)), "infinite or missing"),
+        (np.full((9, 4), "a"), np.zeros((9, 3)), "numbers are needed"),
+        (np.zeros((0, 4)), np.zeros((0, 3)), "holds no examples"),
+    ],
+)
+def test_that_arrays_that_do_not_fit_the_stack_are_said(tmp_path: Path, x, y, words) -> None:
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    value = spec(
+        [{"kind": "linear", "out_features": 3}],
+        data={"kind": "arrays", "file": str(tmp_path / "a.npz"), "batch_size": 2},
+    )
+    assert words in " ".join(sentences(value))
+
+
+def test_that_a_batch_larger_than_the_file_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((9, 4)), y=np.zeros((9, 3)))
+    data = {"kind": "arrays", "file": str(tmp_path / "a.npz"), "batch_size": 10}
+    value = spec([{"kind": "linear", "out_features": 3}], data=data)
+    assert keys(value) == ["data.batch_size"]
+
+
+def test_that_torch_checkpointing_above_order_1_carries_its_warning() -> None:
+    value = LINEAR.with_value("mitigation.checkpointing.kind", "torch")
+    assert any("first backward only" in sentence for sentence in notices(value))
+    assert notices(value.with_value("workload.order", "1")) == ()
+
+
+def test_that_rewritten_norms_are_announced_from_order_3_on() -> None:
+    value = spec([{"kind": "linear"}, {"kind": "layer_norm"}])
+    assert notices(value) == ()
+    assert "written-out norm" in notices(value.with_value("workload.order", "3"))[0]
+
+
+def test_that_the_least_bytes_of_a_linear_map_are_its_tensors() -> None:
+    least = least_bytes(
+        spec([{"kind": "linear", "out_features": 3}], data={"kind": "synthetic", "batch_size": 10})
+    )
+    assert least is not None
+    assert least.parameters == least.result == (4 * 3 + 3) * 4
+    assert least.data == 10 * (4 + 3) * 4
+    assert least.activations == 10 * (4 + 3) * 4
+
+
+@settings(deadline=None, max_examples=200)
+@given(text=st.text() | st.binary())
+def test_that_no_text_whatever_raises_anything_but_invalid_spec(text: str | bytes) -> None:
+    try:
+        RunSpec.from_json(text)
+    except InvalidSpec as error:
+        assert error.problems
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(key=st.sampled_from(sorted(LINEAR.flatten())), value=JSON)
+def test_that_any_json_value_at_any_key_is_taken_or_refused_in_one_sentence(key, value) -> None:
+    try:
+        changed = LINEAR.with_changes({key: value})
+    except InvalidSpec as error:
+        assert all(problem.sentence.endswith(".") for problem in error.problems)
+    else:
+        changed.problems()
