@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.autograd.profiler import profile, record_function
 from typing_extensions import override
 
 from core.engine.recorder import Recorder, Silent
@@ -57,9 +57,11 @@ class _ProfilerMarks(Silent):
 
 
 def _from_profiler(compute: Callable[[Recorder], object]) -> AllocatorPeak:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    # Not torch.profiler, whose start loads the compiler: a second or two.
+    with profile(profile_memory=True) as profiler:
         compute(_ProfilerMarks())
-    results = profiler.profiler.kineto_results
+    results = profiler.kineto_results
+    assert results is not None
     changes: list[tuple[int, int]] = []
     spans: list[tuple[int, int, str]] = []
     for event in results.events():

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from typing_extensions import override
 
 from core.measure.curve import Curve, LedgerLog
 from core.results.categories import CATEGORIES
@@ -121,6 +122,12 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._norm: float | None = None
         self._finite = True
         self._cancelled = threading.Event()
+
+    @classmethod
+    @override
+    def _should_skip_dynamo(cls) -> bool:
+        """WORKAROUND: true, the default, loads torch._dynamo at the first operation: a second."""
+        return False
 
     # What the engine says.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
 
 import numpy
 import torch
 
+import core
 from core.measure.devices import cpu, describe
 from core.measure.processor import processor_name
 from core.results.environment import Environment
@@ -18,7 +18,7 @@ def environment(device: torch.device, threads: int) -> Environment:
     """What is known of this machine, its versions and the device."""
     described = describe(device)
     return Environment(
-        hogui=version("hogui"),
+        hogui=core.__version__,
         python=platform.python_version(),
         torch=str(torch.__version__),
         numpy=str(numpy.__version__),

@@ -1,0 +1,41 @@
+"""Everything that another program needs to repeat a computation, as one .npz."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.engine.computed import Computed
+from core.engine.problem import Problem
+
+
+def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
+    """Writes ``parameters/NAME``, ``buffers/NAME``, ``data/NAME`` and ``result/NAME`` arrays.
+
+    NAME is the parameter's name in the built ``nn.Module``. The file appears whole or not at all.
+    """
+    groups = {
+        "parameters": problem.parameters,
+        "buffers": problem.buffers,
+        "data": problem.data._asdict(),
+        "result": computed.result,
+    }
+    arrays = {
+        f"{group}/{name}": _array(tensor)
+        for group, tensors in groups.items()
+        for name, tensor in tensors.items()
+    }
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    with unfinished.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+    os.replace(unfinished, file)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    dense = tensor.detach()
+    if dense.is_sparse:
+        dense = dense.to_dense()
+    return dense.cpu().numpy()
