@@ -1,0 +1,218 @@
+"""The measuring loop: what it says, in which order, and what the figures mean."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import core.runner as runner_module
+from core.results.device import Device
+from core.results.events import Event, Finished, MemorySamples, PhaseStarted, Repetition, Started
+from core.results.measurement import Measurement
+from core.results.outcome import Outcome
+from core.runner import run
+from core.spec.declaration import InvalidSpec
+from core.spec.run import RunSpec
+
+LAYERS = [{"kind": "linear", "out_features": 16}, {"kind": "tanh"}, {"kind": "linear"}]
+QUICK = {"repetitions": 3, "warmup": 1}
+
+
+def spec(layers: list[dict] | None = None, **keys: object) -> RunSpec:
+    document = {
+        "model": {"input_shape": [8], "layers": layers or LAYERS},
+        "data": {"kind": "synthetic", "batch_size": 32},
+        "device": "cpu",
+        "measure": QUICK,
+    }
+    return RunSpec.from_json(json.dumps(document | keys))
+
+
+def finish(value: RunSpec, **options: object) -> tuple[list[Event], Measurement]:
+    events = list(run(value, **options))
+    assert isinstance(events[-1], Finished)
+    return events, events[-1].result
+
+
+def test_that_a_run_starts_streams_memory_then_times_and_finishes() -> None:
+    events, result = finish(spec())
+    kinds = [event.type for event in events]
+    assert isinstance(events[0], Started)
+    assert kinds.index("memory") < kinds.index("repetition")
+    assert [event.name for event in events if isinstance(event, PhaseStarted)] == [
+        "forward",
+        "gradient 1",
+        "gradient 2",
+    ]
+    timed = [event for event in events if isinstance(event, Repetition) and not event.warm_up]
+    assert len(timed) == 3
+    assert result.outcome is Outcome.FINISHED
+    assert result.time is not None
+    assert result.time.samples_s == tuple(event.seconds for event in timed)
+    assert result.time.first_s is not None
+
+
+def test_that_times_of_events_never_run_backwards() -> None:
+    events, _ = finish(spec())
+    seconds = [
+        t
+        for event in events
+        for t in (event.t_s if isinstance(event, MemorySamples) else [getattr(event, "t_s", None)])
+        if t is not None
+    ]
+    assert seconds[0] >= 0
+    stage_seconds = [event.t_s for event in events if event.type == "stage"]
+    assert stage_seconds == sorted(stage_seconds)
+
+
+def test_that_the_baseline_is_what_parameters_and_data_weigh() -> None:
+    _, result = finish(spec())
+    parameters = 8 * 16 + 16 + 16 * 64 + 64
+    data = 32 * 8 + 32 * 64
+    assert result.memory is not None
+    assert result.memory.baseline_bytes == 4 * (parameters + data)
+    assert result.memory.by_category["parameters"] == 4 * parameters
+    assert result.memory.by_category["data"] == 4 * data
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_that_categories_sum_to_baseline_and_peak_and_the_timeline_reaches_it(order: int) -> None:
+    events, result = finish(spec(workload={"kind": "nested_gradient", "order": order}))
+    memory = result.memory
+    assert memory is not None
+    assert sum(memory.by_category.values()) == memory.total_bytes
+    timeline = events[-1].timeline
+    seen = memory.total_bytes - memory.by_category.get("kernel_temporaries", 0)
+    assert max(timeline.totals()) == seen
+    assert max(phase.peak_bytes for phase in result.phases) == memory.peak_bytes
+    assert [span.name for span in timeline.phases] == [phase.name for phase in result.phases]
+
+
+def test_that_memory_repeats_to_the_byte() -> None:
+    first, second = finish(spec())[1], finish(spec())[1]
+    assert first.memory == second.memory
+    assert first.layers == second.layers
+
+
+def test_that_phase_norms_are_those_of_a_plain_script(tmp_path: Path) -> None:
+    """The same numbers by torch alone, from the saved parameters and data."""
+    file = tmp_path / "tensors.npz"
+    _, result = finish(spec(mitigation={"precision": "float64"}), save_tensors=file)
+    saved = {name: torch.from_numpy(array) for name, array in np.load(file).items()}
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 64)).double()
+    model.load_state_dict(
+        {name.removeprefix("parameters/"): t for name, t in saved.items() if "parameters" in name}
+    )
+    loss = nn.functional.mse_loss(model(saved["data/x"]), saved["data/y"])
+    first = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
+    second = torch.autograd.grad(sum(g.sum() for g in first), list(model.parameters()))
+    norms = [loss, nn.utils.get_total_norm(first), nn.utils.get_total_norm(second)]
+    assert [phase.result_norm for phase in result.phases] == pytest.approx(
+        [norm.item() for norm in norms], rel=1e-12
+    )
+    for (name, _), gradient in zip(model.named_parameters(), second, strict=True):
+        torch.testing.assert_close(saved[f"result/{name}"], gradient, rtol=1e-12, atol=1e-14)
+
+
+def test_that_maml_saves_its_tasks_and_meta_gradient(tmp_path: Path) -> None:
+    file = tmp_path / "tensors.npz"
+    workload = {"kind": "maml", "tasks": 3, "support": 5, "query": 7, "inner_steps": 2}
+    finish(spec(workload=workload), save_tensors=file)
+    saved = np.load(file)
+    assert saved["data/support_x"].shape == (3, 5, 8)
+    assert saved["data/query_y"].shape == (3, 7, 64)
+    assert saved["result/0.weight"].shape == saved["parameters/0.weight"].shape
+
+
+def test_that_outer_steps_draw_a_learning_curve() -> None:
+    workload = {"kind": "maml", "tasks": 2, "inner_steps": 1, "outer_steps": 4, "outer_lr": 0.05}
+    events, result = finish(spec(workload=workload))
+    assert len(result.learning_curve) == 4
+    assert result.learning_curve[-1] < result.learning_curve[0]
+    assert [event.index for event in events if event.type == "outer_step"] == [0, 1, 2, 3]
+
+
+def test_that_nan_is_a_finished_run_with_a_warning_on_every_figure_it_touches() -> None:
+    workload = {
+        "kind": "maml",
+        "tasks": 1,
+        "inner_steps": 40,
+        "inner_lr": 1e30,
+        "outer_steps": 2,
+    }
+    _, result = finish(spec(workload=workload))
+    assert result.outcome is Outcome.FINISHED
+    said = " ".join(result.warnings)
+    assert "The loss is not a finite number" in said
+    assert "The result of meta-gradient holds NaN" in said
+    assert "The outer loss is NaN" in said
+    assert result.learning_curve == (None, None)
+    assert result.phases[-1].result_norm is None
+    assert json.loads(result.model_dump_json())["learning_curve"] == [None, None]
+
+
+def test_that_an_identically_zero_derivative_is_a_result_of_zeros_with_a_warning() -> None:
+    value = spec([{"kind": "linear"}], workload={"kind": "nested_gradient", "order": 3})
+    _, result = finish(value)
+    assert result.outcome is Outcome.FINISHED
+    assert result.phases[-1].result_norm == 0.0
+    assert any("identically zero" in warning for warning in result.warnings)
+
+
+def test_that_a_spec_with_problems_is_refused_before_the_first_event() -> None:
+    with pytest.raises(InvalidSpec, match="No layer has parameters"):
+        run(spec([{"kind": "relu"}]))
+    with pytest.raises(InvalidSpec, match="device: cuda:7 was given"):
+        run(spec(device="cuda:7"))
+
+
+def test_that_what_cannot_fit_is_refused_before_it_is_allocated_and_can_be_forced(
+    monkeypatch,
+) -> None:
+    small = Device(name="cpu", title="c", memory_bytes=1000, available_bytes=1000)
+    monkeypatch.setattr(runner_module, "describe", lambda _: small)
+    events, refused = finish(spec())
+    assert refused.outcome is Outcome.OUT_OF_MEMORY
+    assert refused.error is not None
+    assert "It needs at least" in refused.error
+    assert "can be forced" in refused.error
+    assert refused.memory is None
+    assert "memory" not in [event.type for event in events]
+    assert finish(spec(), force=True)[1].outcome is Outcome.FINISHED
+
+
+def test_that_an_allocation_that_fails_is_out_of_memory_and_not_a_failure() -> None:
+    huge = spec([{"kind": "linear", "out_features": 2**42}])
+    _, result = finish(huge, force=True)
+    assert result.outcome is Outcome.OUT_OF_MEMORY
+    assert result.error
+
+
+def test_that_an_operation_that_raises_is_a_failed_run_with_its_sentence(monkeypatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("derivative for aten::cdist is not implemented\nstack follows")
+
+    monkeypatch.setattr(runner_module, "compute", broken)
+    _, result = finish(spec())
+    assert result.outcome is Outcome.FAILED
+    assert result.error == "derivative for aten::cdist is not implemented."
+
+
+def test_that_closing_the_stream_ends_the_memory_pass() -> None:
+    events = run(spec())
+    for event in events:
+        if event.type == "memory":
+            break
+    events.close()
+
+
+def test_that_layers_carry_their_share_of_the_peak() -> None:
+    _, result = finish(spec())
+    memory = result.memory
+    assert memory is not None
+    shares = [layer.bytes_at_peak or 0 for layer in result.layers]
+    assert all(share > 0 for share in shares)
+    assert sum(shares) <= memory.total_bytes
