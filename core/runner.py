@@ -29,6 +29,7 @@ from core.measure.surroundings import environment
 from core.results.events import (
     Event,
     Finished,
+    MemoryMeasured,
     OuterStep,
     Repetition,
     Stage,
@@ -209,6 +210,14 @@ class _Run:
         problem.reset()
         self._allocator = allocator_peak(self._device, execute)
         yield from self._warn(self._memory_warnings())
+        memory = self._memory()
+        if self._ledger is not None and memory is not None:
+            yield MemoryMeasured(
+                memory=memory,
+                phases=self._phase_rows(),
+                layers=self._layer_rows(),
+                timeline=self._ledger.timeline,
+            )
 
     def _memory_warnings(self) -> Iterator[str]:
         if self._ledger is None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from core.results.environment import Environment
-from core.results.measurement import Measurement
+from core.results.measurement import LayerCost, Measurement, Memory, Phase
 from core.results.memory_timeline import MemoryTimeline
 from core.spec.run import RunSpec
 
@@ -59,6 +59,17 @@ class MemorySamples(_Event):
     type: Literal["memory"] = "memory"
     t_s: tuple[float, ...]
     columns: dict[str, tuple[int, ...]]
+
+
+class MemoryMeasured(_Event):
+    """The memory passes are over: the true peak, the categories by what each tensor turned out to
+    be, and the curve relabelled accordingly. Durations of phases follow with ``Finished``."""
+
+    type: Literal["memory_measured"] = "memory_measured"
+    memory: Memory
+    phases: tuple[Phase, ...]
+    layers: tuple[LayerCost, ...]
+    timeline: MemoryTimeline
 
 
 class ResidentSample(_Event):
@@ -117,6 +128,7 @@ Event = (
     | StageStarted
     | PhaseStarted
     | MemorySamples
+    | MemoryMeasured
     | ResidentSample
     | Repetition
     | OuterStep

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,19 @@ def read_arrays(file: str, input_shape: Shape) -> Arrays:
         raise UnreadableArrays("no file was given; allowed: the path of an .npz or a .csv.")
     if not path.is_file():
         raise UnreadableArrays(f"{file} is not a file that can be opened.")
+    state = path.stat()
+    return _read(path, input_shape, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, input_shape: Shape, *_: int) -> Arrays:
+    """Remembers the last files by their time and size, since a window asks at every key stroke."""
     readers = {".npz": _read_npz, ".csv": _read_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UnreadableArrays(f"{file} was given; allowed: a file that ends in .npz or .csv.")
+        raise UnreadableArrays(f"{path} was given; allowed: a file that ends in .npz or .csv.")
     arrays = reader(path, input_shape)
-    _check(arrays, file, input_shape)
+    _check(arrays, str(path), input_shape)
     return arrays
 
 

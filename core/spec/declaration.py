@@ -9,6 +9,7 @@ import json
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -142,6 +143,7 @@ def whole(minimum: int | None = None, maximum: int | None = None) -> Any:
     return Field(ge=minimum, le=maximum)
 
 
+@cache
 def declared_fields(cls: type[Spec]) -> tuple[DeclaredField, ...]:
     """The declared fields of ``cls`` in order; nested specs and the ``kind`` tag are left out."""
     described = (_describe(name, info) for name, info in cls.model_fields.items() if name != "kind")

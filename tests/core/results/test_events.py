@@ -7,6 +7,7 @@ from core.results.environment import Environment
 from core.results.events import (
     Event,
     Finished,
+    MemoryMeasured,
     MemorySamples,
     OuterStep,
     PhaseStarted,
@@ -84,6 +85,12 @@ EVENTS: list[Event] = [
     PhaseStarted(name="forward", t_s=0.1),
     MemorySamples(t_s=(0.1, 0.2), columns={"parameters": (1, 2)}),
     ResidentSample(source="driver", t_s=0.3, total_bytes=4),
+    MemoryMeasured(
+        memory=RESULT.memory or Memory(baseline_bytes=0, peak_bytes=0, by_category={}),
+        phases=RESULT.phases,
+        layers=RESULT.layers,
+        timeline=TIMELINE,
+    ),
     Repetition(index=0, seconds=0.1, warm_up=True, t_s=0.4, about=None, left_s=None),
     OuterStep(index=0, loss=None, about=3),
     Warned(sentence="Look."),
