@@ -1,0 +1,53 @@
+"""A spec as the command line names it: a file, a preset or standard input, and ``--set``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.cli.refusal import Refused
+from core.spec.declaration import InvalidSpec
+from core.spec.presets import preset
+from core.spec.run import RunSpec
+
+
+def read_spec(argument: str, changes: Sequence[str]) -> RunSpec:
+    """The spec that ``SPEC`` and ``--set KEY=VALUE …`` name, ready to run.
+
+    Raises:
+        Refused: with one sentence for each thing that is wrong.
+    """
+    try:
+        spec = _read(argument)
+        for change in changes:
+            key, equals, value = change.partition("=")
+            if not equals or not key:
+                raise Refused(f"--set: {change!r} was given; allowed: KEY=VALUE.")
+            spec = spec.with_value(key.strip(), value)
+    except InvalidSpec as error:
+        raise Refused(*(problem.sentence for problem in error.problems)) from None
+    problems = spec.problems()
+    if problems:
+        raise Refused(*(problem.sentence for problem in problems))
+    return spec
+
+
+def _read(argument: str) -> RunSpec:
+    if argument == "-":
+        return RunSpec.from_json(_text(sys.stdin.buffer.read()))
+    file = Path(argument)
+    if not file.is_file():
+        # A path that is not there is no misspelt preset.
+        if file.suffix or len(file.parts) > 1:
+            raise Refused(f"SPEC: {argument} is not a file that can be read.")
+        return preset(argument).spec
+    try:
+        return RunSpec.from_json(_text(file.read_bytes()))
+    except OSError as error:
+        raise Refused(f"SPEC: {argument} cannot be read: {error.strerror}.") from None
+
+
+def _text(content: bytes) -> bytes:
+    """JSON as it is, without the mark that some editors put in front."""
+    return content.removeprefix(b"\xef\xbb\xbf")

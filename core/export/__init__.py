@@ -1,0 +1,1 @@
+"""Files for others: tables of stored runs, and a chart that any browser shows."""

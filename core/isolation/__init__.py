@@ -1,0 +1,294 @@
+"""A run in a process of its own: the same events as ``core.runner``, from a child process.
+
+The child does nothing but measure, can be ended at any moment, and may die without taking the
+caller with it. Everything here may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from multiprocessing import connection as pipes
+from pathlib import Path
+from threading import Event as Flag
+from typing import Final
+
+import psutil
+
+from core.isolation.child import (
+    DEVICE_LIST,
+    DEVICES,
+    EVENTS,
+    FAILURE,
+    INVALID,
+    PROBLEM_LIST,
+    Job,
+)
+from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
+from core.partial import PartialRun, started_here
+from core.results.device import Device
+from core.results.events import Event, Finished, ResidentSample, Started, decode
+from core.results.outcome import Outcome
+from core.spec.declaration import InvalidSpec
+from core.spec.run import RunSpec
+
+__all__ = ["Isolation", "NotReady", "query_devices", "ready", "run_isolated", "warm_up"]
+
+POLL_S: Final = 0.033
+SAMPLE_S: Final = 0.050
+NEAR_FULL: Final = 0.8
+"""A killed process that held this share of the machine was probably killed for its memory."""
+
+
+class Isolation:
+    """Runs in processes of their own.
+
+    Args:
+        method: how processes are started; by default what is fastest on this platform.
+        run: ``module:function`` of the runner, which only the children import.
+        devices: ``module:function`` that lists the devices.
+    """
+
+    def __init__(
+        self,
+        method: StartMethod | None = None,
+        run: str = "core.runner:run",
+        devices: str = "core.measure.devices:devices",
+    ) -> None:
+        fastest: StartMethod = "spawn" if sys.platform == "win32" else "forkserver"
+        self._nursery = Nursery(method or fastest, run, devices)
+        self._warming: Future[bool] | None = None
+
+    def warm_up(self) -> Future[bool]:
+        """Starts what later runs start from, in the background; returns at once.
+
+        The result comes after about the time that torch takes to load. It is false where processes
+        do not find the runner loaded, and raises NotReady where the runner cannot be loaded.
+        """
+        self._warming = self._nursery.warm_up()
+        return self._warming
+
+    def ready(self) -> bool:
+        """True once a run starts within milliseconds."""
+        warming = self._warming
+        return warming is not None and warming.done() and warming.exception() is None
+
+    def run(
+        self,
+        spec: RunSpec,
+        *,
+        run_id: str | None = None,
+        force: bool = False,
+        save_tensors: Path | None = None,
+        cancelled: Flag | None = None,
+    ) -> Iterator[Event]:
+        """The events of a run; the last one is Finished, whatever happens.
+
+        Args:
+            spec: what to measure.
+            run_id: name of the run, by default a new one.
+            force: runs what would be refused as too large.
+            save_tensors: where the .npz with parameters, data and result goes.
+            cancelled: once set, the process is killed and the run ends as cancelled, with what it
+                had measured. Closing the iterator kills the process too.
+
+        Raises:
+            InvalidSpec: the runner refuses the spec.
+        """
+        started = started_here(run_id or uuid.uuid4().hex[:12], spec)
+        job = Job(
+            kind="run",
+            spec=spec,
+            run_id=started.run_id,
+            force=force,
+            save_tensors=None if save_tensors is None else save_tensors.absolute(),
+        )
+        return _Run(self._nursery, started, job, cancelled or Flag()).events()
+
+    def query_devices(self) -> tuple[Device, ...]:
+        """The devices of this machine, asked in a child process.
+
+        Raises:
+            NotReady: no answer; the message says why.
+        """
+        child = self._nursery.take().result()
+        answer = b""
+        try:
+            child.connection.send_bytes(Job(kind="devices").model_dump_json().encode())
+            while answer[:1] not in (DEVICES, FAILURE):
+                answer = child.connection.recv_bytes()
+        except (EOFError, OSError):
+            words = self._nursery.end(child).last_words
+            raise NotReady(words or "the process that lists the devices died") from None
+        self._nursery.end(child)
+        if answer[:1] == FAILURE:
+            raise NotReady(answer[1:].decode())
+        return DEVICE_LIST.validate_json(answer[1:])
+
+    def shut_down(self) -> None:
+        """Ends the processes that wait. Nothing can be started afterwards."""
+        self._nursery.shut_down()
+
+
+class _Run:
+    """One run in one process, seen from outside."""
+
+    def __init__(self, nursery: Nursery, started: Started, job: Job, cancelled: Flag) -> None:
+        self._nursery = nursery
+        self._cancelled = cancelled
+        self._job = job
+        self._partial = PartialRun(started)
+        self._spoken = False
+        self._finished: Finished | None = None
+
+    def events(self) -> Iterator[Event]:
+        try:
+            child = self._child()
+        except OSError as error:
+            yield self._partial.started
+            yield self._partial.end(Outcome.CRASHED, f"It could not be started: {error}.")
+            return
+        if child is None:
+            yield self._partial.started
+            yield self._partial.end(Outcome.CANCELLED)
+            return
+        end: End | None = None
+        try:
+            yield from self._listen(child)
+            self._nursery.kill(child)
+            yield from self._remaining(child)
+            end = self._nursery.end(child)
+        finally:
+            if end is None:
+                self._nursery.end(child)
+        if not self._spoken:
+            yield self._partial.started
+        yield self._last(end)
+
+    def _child(self) -> Child | None:
+        """A process, or None where the run was cancelled before there was one."""
+        taken = self._nursery.take()
+        while not wait([taken], POLL_S).done:
+            if self._cancelled.is_set():
+                self._nursery.discard(taken)
+                return None
+        return taken.result()
+
+    def _listen(self, child: Child) -> Iterator[Event]:
+        """Events and samples as they come, until the run is over, cancelled or dead."""
+        try:
+            child.connection.send_bytes(self._job.model_dump_json().encode())
+        except OSError:
+            return
+        memory = _ResidentMemory(child.pid)
+        while self._finished is None and not self._cancelled.is_set():
+            patience = min(POLL_S, max(memory.due_s - time.perf_counter(), 0.0))
+            heard = pipes.wait([child.connection, child.sentinel], patience)
+            if child.connection in heard:
+                try:
+                    yield from self._received(child.connection.recv_bytes())
+                except (EOFError, OSError):
+                    return
+            elif heard:
+                return
+            sample = memory.sample(self._partial.started.clock_s) if self._spoken else None
+            if sample is not None:
+                self._partial.add(sample)
+                yield sample
+
+    def _remaining(self, child: Child) -> Iterator[Event]:
+        """What a process had sent before it ended."""
+        try:
+            while self._finished is None and child.connection.poll():
+                yield from self._received(child.connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+
+    def _received(self, message: bytes) -> Iterator[Event]:
+        kind, body = message[:1], message[1:]
+        if kind == INVALID:
+            raise InvalidSpec(PROBLEM_LIST.validate_json(body))
+        if kind != EVENTS:
+            return
+        for line in body.split(b"\n"):
+            event = decode(line)
+            if isinstance(event, Finished):
+                self._finished = event
+                return
+            self._spoken = True
+            self._partial.add(event)
+            yield event
+
+    def _last(self, end: End) -> Finished:
+        if self._finished is not None:
+            return self._partial.complete(self._finished)
+        if self._cancelled.is_set():
+            return self._partial.end(Outcome.CANCELLED)
+        return self._partial.end(
+            Outcome.CRASHED,
+            crash_sentence(
+                end, self._partial.resident_peak_bytes or 0, psutil.virtual_memory().total
+            ),
+        )
+
+
+class _ResidentMemory:
+    """Samples the memory of a process from outside."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._process: psutil.Process | None = None
+        self.due_s = 0.0
+
+    def sample(self, clock_s: float) -> ResidentSample | None:
+        """The next sample, None while it is not due or the process is gone."""
+        now = time.perf_counter()
+        if now < self.due_s:
+            return None
+        self.due_s = now + SAMPLE_S
+        try:
+            if self._process is None:
+                self._process = psutil.Process(self._pid)
+            total = self._process.memory_info().rss
+        except psutil.Error:
+            return None
+        return ResidentSample(t_s=max(now - clock_s, 0.0), total_bytes=total)
+
+
+def crash_sentence(end: End, resident_bytes: int, machine_bytes: int) -> str:
+    """Why a measuring process died, as far as it can be told from outside."""
+    code = end.exit_code
+    if code is None or code == 0:
+        how = "It ended without a result."
+    elif code > 0:
+        how = f"It ended with exit status {code}."
+    else:
+        how = f"It was ended by {_signal_name(-code)}."
+    if end.last_words:
+        how += f" Its last words: {end.last_words}"
+    if code is not None and code < 0 and resident_bytes > NEAR_FULL * machine_bytes:
+        how += (
+            f" Memory may have run out: it held {resident_bytes / 2**20:,.0f} MiB of the machine's "
+            f"{machine_bytes / 2**20:,.0f} MiB."
+        )
+    return how
+
+
+def _signal_name(number: int) -> str:
+    try:
+        known = signal.Signals(number)
+    except ValueError:
+        return f"signal {number}"
+    meaning = signal.strsignal(number)
+    return f"{known.name} ({meaning})" if meaning else known.name
+
+
+_here: Final = Isolation()
+run_isolated = _here.run
+warm_up = _here.warm_up
+ready = _here.ready
+query_devices = _here.query_devices
