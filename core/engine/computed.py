@@ -1,0 +1,49 @@
+"""What one repetition of a workload gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+
+from core.engine.gradients import Derivative
+
+
+class Computed(NamedTuple):
+    """The outcome of a workload.
+
+    Attributes:
+        result: the highest derivative, by the names of what was differentiated by.
+        loss: the value that was differentiated, without an axis and without a graph.
+        warnings: what the user should know of the result, one sentence each.
+    """
+
+    result: dict[str, torch.Tensor]
+    loss: torch.Tensor
+    warnings: tuple[str, ...]
+
+
+def computed(derivative: Derivative, wrt: Mapping[str, torch.Tensor], order: int) -> Computed:
+    """A derivative under its names; where nothing depends on a tensor it is zeros and a warning.
+
+    Args:
+        derivative: by the tensors of ``wrt``, in their order.
+        wrt: what was differentiated by.
+        order: how often.
+    """
+    result: dict[str, torch.Tensor] = {}
+    zero: list[str] = []
+    for (name, tensor), gradient in zip(wrt.items(), derivative.gradients, strict=True):
+        if gradient is None:
+            zero.append(name)
+            gradient = torch.zeros_like(tensor)
+        result[name] = gradient
+    return Computed(result, derivative.loss, _warnings(zero, len(result), order) if zero else ())
+
+
+def _warnings(zero: list[str], count: int, order: int) -> tuple[str, ...]:
+    sentence = f"The derivative of order {order} is identically zero"
+    if len(zero) == count:
+        return (f"{sentence}; the result is zeros.",)
+    return (f"{sentence} for {', '.join(zero)}.",)

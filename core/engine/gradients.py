@@ -1,0 +1,100 @@
+"""Derivatives of a scalar by several tensors, once or many times over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from core.engine.recorder import Recorder
+from core.results.categories import graph_category
+
+Gradients = tuple[torch.Tensor | None, ...]
+"""One for each tensor differentiated by; None is a zero, because nothing depends on the tensor."""
+
+
+class Derivative(NamedTuple):
+    """A derivative of a scalar, and the scalar without its graph."""
+
+    gradients: Gradients
+    loss: torch.Tensor
+
+
+def derive(
+    loss: Callable[[], torch.Tensor],
+    wrt: Sequence[torch.Tensor],
+    phases: Sequence[str],
+    recorder: Recorder,
+    *,
+    first_order: int = 1,
+    weight: float = 1.0,
+) -> Derivative:
+    """Differentiates once in each phase, each time the sum of all entries of the last gradient.
+
+    Every tensor is let go as soon as nothing needs it, and the last gradient builds no graph.
+
+    Args:
+        loss: computes a tensor without axes; called once, before the first phase.
+        wrt: the tensors to differentiate by, which require grad.
+        phases: their names, at least one.
+        recorder: hears of the phases.
+        first_order: which order the first phase is of, where computing the loss differentiates too.
+        weight: factor on the derivative.
+    """
+    outputs: tuple[torch.Tensor, ...] = (loss(),)
+    # A copy: torch.nn.functional.mse_loss leaves its scalar in memory of the size of its input,
+    # which a view would keep.
+    value = outputs[0].detach().clone()
+    seeds = None if weight == 1.0 else (torch.full_like(value, weight),)
+    gradients: Gradients = ()
+    last = first_order + len(phases) - 1
+    for order, phase in enumerate(phases, start=first_order):
+        with recorder.phase(phase):
+            recorder.born(graph_category(order) if order < last else "gradients")
+            if order > first_order:
+                outputs, seeds = _sums(gradients), None
+                gradients = ()
+            gradients = gradients_of(outputs, wrt, seeds, create_graph=order < last)
+            _tell(recorder, gradients)
+    return Derivative(gradients, value)
+
+
+def gradients_of(
+    outputs: Sequence[torch.Tensor],
+    wrt: Sequence[torch.Tensor],
+    seeds: Sequence[torch.Tensor] | None = None,
+    *,
+    create_graph: bool,
+) -> Gradients:
+    """The gradient of a sum of scalars.
+
+    Args:
+        outputs: tensors without axes.
+        wrt: the tensors to differentiate by.
+        seeds: factors on the outputs, 1 where left out.
+        create_graph: whether the gradient will be differentiated.
+    """
+    if not any(output.requires_grad for output in outputs):
+        return (None,) * len(wrt)
+    gradients: Gradients = torch.autograd.grad(
+        outputs, wrt, seeds, create_graph=create_graph, allow_unused=True
+    )
+    return gradients
+
+
+def _sums(gradients: Gradients) -> tuple[torch.Tensor, ...]:
+    """Scalars whose total is the sum of all entries; constant ones are left out."""
+    return tuple(
+        [
+            gradient.sum()
+            for gradient in gradients
+            if gradient is not None and gradient.requires_grad
+        ]
+    )
+
+
+def _tell(recorder: Recorder, gradients: Gradients) -> None:
+    present = [gradient for gradient in gradients if gradient is not None]
+    recorder.hold("gradients", present)
+    recorder.result(present)

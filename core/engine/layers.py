@@ -1,0 +1,334 @@
+"""The layers in torch: for each kind the module it is built from and its pure function.
+
+The module gives the initial weights and their names; computed is with the function alone, on
+explicit tensors, so that the same layer runs on fast weights and inside recomputed segments.
+Dropout is active and batch norm uses the batch: a stack is always in training mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from core.engine import norms
+from core.spec import layers as spec
+from core.spec.layers import LayerSpec, Shape
+from core.spec.notices import FIRST_WRONG_ORDER
+
+Tensors = Mapping[str, torch.Tensor]
+Forward = Callable[[Tensors, Tensors, torch.Tensor, bool], torch.Tensor]
+"""Of all parameters, all buffers, the input, and whether running statistics are updated."""
+
+L = TypeVar("L", bound=LayerSpec)
+
+
+@dataclass(frozen=True)
+class LayerKind(Generic[L]):
+    """How a kind of layer is built and computed.
+
+    Attributes:
+        build: the torch module for an input of this shape, without the batch.
+        forward: the function for the tensors whose names start with this prefix, right up to this
+            order of differentiation.
+    """
+
+    build: Callable[[L, Shape], nn.Module]
+    forward: Callable[[L, str, int], Forward]
+
+
+def build(layer: LayerSpec, input_shape: Shape) -> nn.Module:
+    """The torch module of a layer, with torch's own initial weights."""
+    return _KINDS[type(layer)].build(layer, input_shape)
+
+
+def forward(layer: LayerSpec, index: int, order: int) -> Forward:
+    """The layer as a function of explicit tensors.
+
+    Args:
+        layer: what to compute.
+        index: its place in the stack, which its tensors' names start with.
+        order: how often the result will be differentiated.
+    """
+    return _KINDS[type(layer)].forward(layer, f"{index}.", order)
+
+
+def _plain(function: Callable[[torch.Tensor], torch.Tensor]) -> Forward:
+    """A layer without tensors of its own."""
+
+    def apply(
+        parameters: Tensors, buffers: Tensors, x: torch.Tensor, update_statistics: bool
+    ) -> torch.Tensor:
+        del parameters, buffers, update_statistics
+        return function(x)
+
+    return apply
+
+
+def _weighted(
+    function: Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor],
+    prefix: str,
+) -> Forward:
+    """A layer of the input, a weight and a bias, of which a layer without has None."""
+    weight, bias = prefix + "weight", prefix + "bias"
+
+    def apply(
+        parameters: Tensors, buffers: Tensors, x: torch.Tensor, update_statistics: bool
+    ) -> torch.Tensor:
+        del buffers, update_statistics
+        return function(x, parameters.get(weight), parameters.get(bias))
+
+    return apply
+
+
+def _given(weight: torch.Tensor | None) -> torch.Tensor:
+    assert weight is not None
+    return weight
+
+
+def _linear(layer: spec.Linear, prefix: str, order: int) -> Forward:
+    del layer, order
+    return _weighted(lambda x, weight, bias: functional.linear(x, _given(weight), bias), prefix)
+
+
+def _conv1d(layer: spec.Conv1d, prefix: str, order: int) -> Forward:
+    del order
+    stride, padding = layer.stride, layer.padding
+    dilation, groups = layer.dilation, layer.groups
+    return _weighted(
+        lambda x, weight, bias: functional.conv1d(
+            x, _given(weight), bias, stride, padding, dilation, groups
+        ),
+        prefix,
+    )
+
+
+def _conv2d(layer: spec.Conv2d, prefix: str, order: int) -> Forward:
+    del order
+    stride, padding = layer.stride, layer.padding
+    dilation, groups = layer.dilation, layer.groups
+    return _weighted(
+        lambda x, weight, bias: functional.conv2d(
+            x, _given(weight), bias, stride, padding, dilation, groups
+        ),
+        prefix,
+    )
+
+
+def _embedding(layer: spec.Embedding, prefix: str, order: int) -> Forward:
+    del order
+    sparse = layer.sparse
+    return _weighted(
+        lambda x, weight, bias: functional.embedding(x, _given(weight), sparse=sparse), prefix
+    )
+
+
+def _layer_norm(layer: spec.LayerNorm, prefix: str, order: int) -> Forward:
+    axes, eps = layer.normalized_dims, layer.eps
+    # WORKAROUND: torch's own derivatives are wrong from order 3 on (pytorch/pytorch#198017).
+    normalise = norms.layer_norm if order >= FIRST_WRONG_ORDER else functional.layer_norm
+    return _weighted(
+        lambda x, weight, bias: normalise(x, list(x.shape[-axes:]), weight, bias, eps), prefix
+    )
+
+
+def _rms_norm(layer: spec.RMSNorm, prefix: str, order: int) -> Forward:
+    del order
+    axes, eps = layer.normalized_dims, layer.eps
+    return _weighted(
+        lambda x, weight, bias: functional.rms_norm(x, list(x.shape[-axes:]), weight, eps), prefix
+    )
+
+
+def _group_norm(layer: spec.GroupNorm, prefix: str, order: int) -> Forward:
+    del order
+    groups, eps = layer.num_groups, layer.eps
+    return _weighted(
+        lambda x, weight, bias: functional.group_norm(x, groups, weight, bias, eps), prefix
+    )
+
+
+def _instance_norm(layer: spec.InstanceNorm, prefix: str, order: int) -> Forward:
+    eps = layer.eps
+    # WORKAROUND: as for layer norm.
+    normalise = norms.instance_norm if order >= FIRST_WRONG_ORDER else functional.instance_norm
+    return _weighted(
+        lambda x, weight, bias: normalise(x, weight=weight, bias=bias, eps=eps), prefix
+    )
+
+
+def _batch_norm(layer: spec.BatchNorm, prefix: str, order: int) -> Forward:
+    momentum, eps, tracked = layer.momentum, layer.eps, layer.track_running_stats
+    weight, bias = prefix + "weight", prefix + "bias"
+    mean, variance = prefix + "running_mean", prefix + "running_var"
+    batches = prefix + "num_batches_tracked"
+    # WORKAROUND: as for layer norm.
+    normalise = norms.batch_norm if order >= FIRST_WRONG_ORDER else functional.batch_norm
+
+    def apply(
+        parameters: Tensors, buffers: Tensors, x: torch.Tensor, update_statistics: bool
+    ) -> torch.Tensor:
+        if tracked and update_statistics:
+            buffers[batches].add_(1)
+        # A momentum of 0 leaves the statistics as they are; without them torch would save other
+        # tensors when it computes a checkpoint again than at first, which it refuses.
+        return normalise(
+            x,
+            buffers.get(mean),
+            buffers.get(variance),
+            parameters.get(weight),
+            parameters.get(bias),
+            training=True,
+            momentum=momentum if update_statistics else 0.0,
+            eps=eps,
+        )
+
+    return apply
+
+
+def _max_pool2d(layer: spec.MaxPool2d, prefix: str, order: int) -> Forward:
+    del prefix, order
+    kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
+    return _plain(lambda x: functional.max_pool2d(x, kernel, stride, padding))
+
+
+def _avg_pool2d(layer: spec.AvgPool2d, prefix: str, order: int) -> Forward:
+    del prefix, order
+    kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
+    return _plain(lambda x: functional.avg_pool2d(x, kernel, stride, padding))
+
+
+def _adaptive_avg_pool2d(layer: spec.AdaptiveAvgPool2d, prefix: str, order: int) -> Forward:
+    del prefix, order
+    size = layer.output_size
+    return _plain(lambda x: functional.adaptive_avg_pool2d(x, size))
+
+
+def _leaky_relu(layer: spec.LeakyReLU, prefix: str, order: int) -> Forward:
+    del prefix, order
+    slope = layer.negative_slope
+    return _plain(lambda x: functional.leaky_relu(x, slope))
+
+
+def _gelu(layer: spec.GELU, prefix: str, order: int) -> Forward:
+    del prefix, order
+    approximate = layer.approximate
+    return _plain(lambda x: functional.gelu(x, approximate=approximate))
+
+
+def _softplus(layer: spec.Softplus, prefix: str, order: int) -> Forward:
+    del prefix, order
+    beta, threshold = layer.beta, layer.threshold
+    return _plain(lambda x: functional.softplus(x, beta, threshold))
+
+
+def _softmax(layer: spec.Softmax, prefix: str, order: int) -> Forward:
+    del prefix, order
+    dim = layer.dim
+    return _plain(lambda x: functional.softmax(x, dim))
+
+
+def _dropout(layer: spec.Dropout, prefix: str, order: int) -> Forward:
+    del prefix, order
+    p = layer.p
+    return _plain(lambda x: functional.dropout(x, p))
+
+
+def _without_settings(
+    module: type[nn.Module], function: Callable[[torch.Tensor], torch.Tensor]
+) -> LayerKind[Any]:
+    return LayerKind(lambda layer, shape: module(), lambda layer, prefix, order: _plain(function))
+
+
+def _build_batch_norm(layer: spec.BatchNorm, shape: Shape) -> nn.Module:
+    module = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+    return module(shape[0], layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
+
+
+def _build_instance_norm(layer: spec.InstanceNorm, shape: Shape) -> nn.Module:
+    module = nn.InstanceNorm2d if len(shape) == 3 else nn.InstanceNorm1d
+    return module(shape[0], layer.eps, affine=layer.affine)
+
+
+_KINDS: dict[type[LayerSpec], LayerKind[Any]] = {
+    spec.Linear: LayerKind(
+        lambda layer, shape: nn.Linear(shape[-1], layer.out_features, layer.bias), _linear
+    ),
+    spec.Conv1d: LayerKind(
+        lambda layer, shape: nn.Conv1d(
+            shape[0],
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+            layer.bias,
+        ),
+        _conv1d,
+    ),
+    spec.Conv2d: LayerKind(
+        lambda layer, shape: nn.Conv2d(
+            shape[0],
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+            layer.bias,
+        ),
+        _conv2d,
+    ),
+    spec.MaxPool2d: LayerKind(
+        lambda layer, shape: nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding),
+        _max_pool2d,
+    ),
+    spec.AvgPool2d: LayerKind(
+        lambda layer, shape: nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding),
+        _avg_pool2d,
+    ),
+    spec.AdaptiveAvgPool2d: LayerKind(
+        lambda layer, shape: nn.AdaptiveAvgPool2d(layer.output_size), _adaptive_avg_pool2d
+    ),
+    spec.Flatten: _without_settings(nn.Flatten, lambda x: x.flatten(1)),
+    spec.ReLU: _without_settings(nn.ReLU, functional.relu),
+    spec.LeakyReLU: LayerKind(lambda layer, shape: nn.LeakyReLU(layer.negative_slope), _leaky_relu),
+    spec.GELU: LayerKind(lambda layer, shape: nn.GELU(layer.approximate), _gelu),
+    spec.SiLU: _without_settings(nn.SiLU, functional.silu),
+    spec.Tanh: _without_settings(nn.Tanh, torch.tanh),
+    spec.Sigmoid: _without_settings(nn.Sigmoid, torch.sigmoid),
+    spec.Softplus: LayerKind(
+        lambda layer, shape: nn.Softplus(layer.beta, layer.threshold), _softplus
+    ),
+    spec.Softmax: LayerKind(lambda layer, shape: nn.Softmax(layer.dim), _softmax),
+    spec.Dropout: LayerKind(lambda layer, shape: nn.Dropout(layer.p), _dropout),
+    spec.BatchNorm: LayerKind(_build_batch_norm, _batch_norm),
+    spec.LayerNorm: LayerKind(
+        lambda layer, shape: nn.LayerNorm(
+            layer.normalized_shape(shape), layer.eps, layer.elementwise_affine
+        ),
+        _layer_norm,
+    ),
+    spec.RMSNorm: LayerKind(
+        lambda layer, shape: nn.RMSNorm(
+            list(layer.normalized_shape(shape)), layer.eps, layer.elementwise_affine
+        ),
+        _rms_norm,
+    ),
+    spec.GroupNorm: LayerKind(
+        lambda layer, shape: nn.GroupNorm(layer.num_groups, shape[0], layer.eps, layer.affine),
+        _group_norm,
+    ),
+    spec.InstanceNorm: LayerKind(_build_instance_norm, _instance_norm),
+    spec.Embedding: LayerKind(
+        lambda layer, shape: nn.Embedding(
+            layer.num_embeddings, layer.embedding_dim, sparse=layer.sparse
+        ),
+        _embedding,
+    ),
+}

@@ -1,0 +1,140 @@
+"""A spec made ready to compute: weights, data and functions, the same for every repetition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from core.engine import layers
+from core.engine.data import Batch, Tasks, draw_batch, draw_tasks
+from core.engine.losses import LOSSES, Loss
+from core.engine.recorder import Recorder
+from core.engine.stack import Stack
+from core.spec.model import StackModel
+from core.spec.run import RunSpec
+from core.spec.workloads import Maml
+
+FIRST_WRONG_SPARSE_ORDER = 3
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that one repetition computes from.
+
+    Attributes:
+        spec: what was asked.
+        device: where all tensors live.
+        stack: the layers as one function.
+        parameters: leaf tensors by the names of the torch module, for example ``0.weight``; they
+            require grad unless the workload differentiates by the inputs.
+        buffers: running statistics by the same kind of names.
+        data: a batch, or for MAML the tasks of the first outer step.
+        criterion: the loss of an output and its target.
+    """
+
+    spec: RunSpec
+    device: torch.device
+    stack: Stack
+    parameters: dict[str, torch.Tensor]
+    buffers: dict[str, torch.Tensor]
+    data: Batch | Tasks
+    criterion: Loss
+
+    def loss(
+        self,
+        parameters: Mapping[str, torch.Tensor],
+        x: torch.Tensor,
+        y: torch.Tensor,
+        recorder: Recorder,
+        *,
+        update_statistics: bool = True,
+    ) -> torch.Tensor:
+        """Loss of a batch under any parameters."""
+        output = self.stack.forward(
+            parameters, self.buffers, x, recorder, update_statistics=update_statistics
+        )
+        return self.criterion(output, y)
+
+    def reset(self) -> None:
+        """Puts running statistics and torch's random numbers back to where they started."""
+        reset_statistics(self.buffers)
+        torch.manual_seed(self.spec.measure.seed)
+
+
+def reset_statistics(buffers: Mapping[str, torch.Tensor]) -> None:
+    """The running statistics of a network that has seen no batch."""
+    for name, buffer in buffers.items():
+        buffer.fill_(1 if name.endswith("running_var") else 0)
+
+
+def prepare(spec: RunSpec, device: torch.device) -> Problem:
+    """Builds weights and data from the spec's seed.
+
+    Args:
+        spec: a run without problems.
+        device: where to compute.
+
+    Raises:
+        core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
+    """
+    dtype = DTYPES[spec.mitigation.precision]
+    module = _module(spec.model, spec.measure.seed)
+    by_inputs = not isinstance(spec.workload, Maml) and spec.workload.wrt == "inputs"
+    parameters = {
+        name: parameter.detach().to(device, dtype).requires_grad_(not by_inputs)
+        for name, parameter in module.named_parameters()
+    }
+    buffers = {
+        name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
+        for name, buffer in module.named_buffers()
+    }
+    data: Batch | Tasks
+    if isinstance(spec.workload, Maml):
+        data = draw_tasks(spec, device, dtype)
+    else:
+        data = draw_batch(spec, device, dtype)
+        data.x.requires_grad_(by_inputs)
+    order = spec.workload.derivative_order
+    problem = Problem(
+        spec=spec,
+        device=device,
+        stack=Stack(_right_model(spec), order, spec.mitigation.checkpointing),
+        parameters=parameters,
+        buffers=buffers,
+        data=data,
+        criterion=LOSSES[spec.loss],
+    )
+    problem.reset()
+    return problem
+
+
+def _right_model(spec: RunSpec) -> StackModel:
+    """The model in a form that torch differentiates right.
+
+    WORKAROUND: in torch 2.13 the derivative of a sparse embedding gradient is right for constant
+    cotangents alone. From order 3 on MAML has others, and is 1 % to 20 % off in silence, so that
+    the embedding's gradient is then a dense one.
+    """
+    if not isinstance(spec.workload, Maml) or spec.workload.order < FIRST_WRONG_SPARSE_ORDER:
+        return spec.model
+    layers = tuple(
+        layer.model_copy(update={"sparse": False}) if layer.kind == "embedding" else layer
+        for layer in spec.model.layers
+    )
+    return spec.model.model_copy(update={"layers": layers})
+
+
+def _module(model: StackModel, seed: int) -> nn.Sequential:
+    """The torch module of the stack; it lends its names and initial weights.
+
+    Built on the CPU in 32 bits, so that every device and precision starts from the same weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            *(layers.build(row.layer, row.input_shape or ()) for row in model.trace())
+        )

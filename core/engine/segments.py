@@ -1,0 +1,61 @@
+"""Runs of layers whose activations are dropped and computed again, and the ways of doing so."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.utils.checkpoint
+
+from core.engine.rematerialize import rematerialize
+
+Segment = Callable[..., torch.Tensor]
+"""A run of layers as a function of all tensors that it reads."""
+
+Strategy = Callable[[Segment, Segment, Sequence[torch.Tensor], bool], torch.Tensor]
+"""Computes a segment of the given tensors.
+
+Called with the segment, the same one without side effects for computing it again, its tensors, and
+whether it draws random numbers.
+"""
+
+
+def cut(layers: int, segments: int | Literal["auto"]) -> tuple[range, ...]:
+    """Cuts a stack into contiguous runs of about equal length.
+
+    Args:
+        layers: number of layers.
+        segments: number of runs; auto is about the square root of the number of layers, which
+            balances what is kept against what is computed again (Chen et al. 2016).
+    """
+    count = round(math.sqrt(layers)) if segments == "auto" else segments
+    bounds = [layers * position // count for position in range(count + 1)]
+    return tuple(range(first, end) for first, end in itertools.pairwise(bounds))
+
+
+def dropped_once(
+    segment: Segment, again: Segment, tensors: Sequence[torch.Tensor], random: bool
+) -> torch.Tensor:
+    """torch's checkpointing: activations are dropped until the first backward pass needs them."""
+    calls = iter((segment,))
+
+    def first_then_again(*arguments: torch.Tensor) -> torch.Tensor:
+        return next(calls, again)(*arguments)
+
+    output: torch.Tensor = torch.utils.checkpoint.checkpoint(
+        first_then_again, *tensors, use_reentrant=False, preserve_rng_state=random
+    )
+    return output
+
+
+def dropped_always(
+    segment: Segment, again: Segment, tensors: Sequence[torch.Tensor], random: bool
+) -> torch.Tensor:
+    """Rematerialization: no order of differentiation keeps more than the segment's inputs."""
+    return rematerialize(segment, *tensors, recompute=again, random=random)
+
+
+STRATEGIES: dict[str, Strategy] = {"torch": dropped_once, "rematerialize": dropped_always}
