@@ -1,0 +1,215 @@
+"""What a measurement says, as rows: the outcome, warnings, memory, time, phases, layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import isfinite
+
+from PySide6.QtCore import QCoreApplication
+
+from core.results.categories import CATEGORIES
+from core.results.measurement import LayerCost, Measurement, Memory, Phase, Timing
+from core.results.outcome import Outcome
+from core.spec.layers import LAYER_KINDS, shape_text
+from hogui.category_labels import category_label
+from hogui.forms.names import declared_text
+from hogui.tables.rows_model import Cell, Look, Row
+from hogui.theme import category_colour
+from hogui.units import BYTES, MIB, MISSING, format_count, seconds_scale
+
+COLUMNS = 5
+"""Cells of the widest row."""
+
+_OUTCOME_ICONS = {
+    Outcome.FINISHED: ("check", "success"),
+    Outcome.CANCELLED: ("cancel", "text_secondary"),
+    Outcome.INTERRUPTED: ("warning", "warning"),
+}
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("ResultTable", text)
+
+
+def result_rows(result: Measurement) -> tuple[Row, ...]:
+    """Everything that a result table shows. Bytes are in MiB, times in the heading's unit."""
+    return tuple(_rows(result))
+
+
+def _rows(result: Measurement) -> Iterator[Row]:
+    why_absent = " ".join(result.warnings) or result.sentence
+    icon, token = _OUTCOME_ICONS.get(result.outcome, ("error", "error"))
+    yield _sentence(result.sentence, icon, token)
+    for warning in result.warnings:
+        yield _sentence(warning, "warning", "warning")
+    yield from _memory(result.memory, why_absent)
+    yield from _time(result.time, why_absent)
+    if result.phases:
+        yield from _phases(result.phases, why_absent)
+    if result.layers:
+        yield from _layers(result.layers, why_absent)
+    if result.check is not None:
+        yield _heading(_tr("Check"), _tr("Relative error"))
+        verdict = "" if result.check.passed else _tr(" (failed)")
+        error = result.check.relative_error
+        yield _figures(result.check.method + verdict, _number(error, "{:.2e}", why_absent))
+
+
+def _memory(memory: Memory | None, why_absent: str) -> Iterator[Row]:
+    yield _heading(_tr("Memory"), _tr("MiB"), _tr("Share"))
+    if memory is None:
+        yield _figures(_tr("Peak above baseline"), _absent(why_absent))
+        yield _figures(_tr("Baseline"), _absent(why_absent))
+        return
+    total = memory.total_bytes
+    mib = _MibColumn([total])
+    peak, baseline = memory.peak_bytes, memory.baseline_bytes
+    what_baseline = _tr("Parameters, buffers and data that exist before the run")
+    yield _figures(_tr("Peak above baseline"), mib.cell(peak), _share(peak, total))
+    yield _figures(
+        Cell(_tr("Baseline"), tip=what_baseline), mib.cell(baseline), _share(baseline, total)
+    )
+    together = Cell(_tr("Together"), tip=_tr("What a device must hold"))
+    yield _figures(together, mib.cell(total), _share(total, total))
+    if memory.process_peak_bytes is not None:
+        yield _figures(
+            Cell(
+                _tr("Process, sampled"),
+                tip=_tr("Highest resident memory of the whole measuring process"),
+            ),
+            mib.cell(memory.process_peak_bytes),
+        )
+    yield _heading(_tr("Held at the peak"), _tr("MiB"), _tr("Share"))
+    known = [name for name in CATEGORIES if name in memory.by_category]
+    for name in (*known, *(set(memory.by_category) - set(known))):
+        size = memory.by_category[name]
+        if size:
+            label = Cell(category_label(name), swatch=category_colour(name).name())
+            yield _figures(label, mib.cell(size), _share(size, total))
+
+
+def _time(time: Timing | None, why_absent: str) -> Iterator[Row]:
+    seconds = _SecondsColumn([time.median_s if time is not None else None], why_absent)
+    yield _heading(_tr("Time a repetition"), seconds.unit)
+    if time is None:
+        yield _figures(_tr("Median"), _absent(why_absent))
+        return
+    low, high = (seconds.cell(end).text for end in time.interval_s)
+    yield _figures(_tr("Median"), seconds.cell(time.median_s))
+    yield _figures(
+        Cell(_tr("Interval"), tip=_tr("95 % interval of the median")),
+        Cell(f"{low} … {high}", tip=_tr("95 % interval of the median"), at_right=True),
+    )
+    yield _figures(_tr("First call"), seconds.cell(time.first_s))
+    verdict = {
+        "stable": Cell(
+            _tr("stable"),
+            tip=_tr("The interval is at most 2 % of the median wide"),
+            at_right=True,
+        ),
+        "noisy": Cell(
+            _tr("noisy"),
+            token="warning",
+            tip=_tr("The interval is wider than 2 % of the median"),
+            at_right=True,
+        ),
+    }
+    yield _figures(_tr("Verdict"), verdict[time.verdict])
+    yield _figures(_tr("Repetitions"), Cell(str(len(time.samples_s)), len(time.samples_s)))
+
+
+def _phases(phases: tuple[Phase, ...], why_absent: str) -> Iterator[Row]:
+    seconds = _SecondsColumn((phase.duration_s for phase in phases), why_absent)
+    mib = _MibColumn(phase.peak_bytes for phase in phases)
+    yield _heading(_tr("Phases"), seconds.unit, _tr("Peak MiB"), _tr("Retained MiB"), _tr("Norm"))
+    for phase in phases:
+        yield _figures(
+            phase.name,
+            seconds.cell(phase.duration_s),
+            mib.cell(phase.peak_bytes, why_absent),
+            mib.cell(phase.retained_bytes, why_absent),
+            _number(phase.result_norm, "{:.4g}", why_absent),
+        )
+
+
+def _layers(layers: tuple[LayerCost, ...], why_absent: str) -> Iterator[Row]:
+    mib = _MibColumn(layer.bytes_at_peak for layer in layers)
+    yield _heading(_tr("Layers"), _tr("At peak MiB"), _tr("Parameters"), _tr("Output"))
+    for layer in layers:
+        cls = LAYER_KINDS.get(layer.kind)
+        title = declared_text(cls.title) if cls is not None else layer.kind
+        shape = shape_text(layer.output_shape)
+        yield _figures(
+            f"{layer.index + 1}  {title}",
+            mib.cell(layer.bytes_at_peak, why_absent),
+            Cell(format_count(layer.parameters), layer.parameters),
+            Cell(shape, shape, at_right=True),
+        )
+
+
+class _MibColumn:
+    """Byte counts in MiB with decimals enough for the largest of them."""
+
+    def __init__(self, sizes: Iterable[int | None]) -> None:
+        largest = max((abs(size) for size in sizes if size is not None), default=0)
+        self._decimals = _decimals(largest / MIB) + 1
+
+    def cell(self, size: int | None, why_absent: str = "") -> Cell:
+        if size is None:
+            return _absent(why_absent)
+        return Cell(BYTES[2].number(size, self._decimals), size / MIB)
+
+
+class _SecondsColumn:
+    """Durations in one unit, with decimals enough for the largest of them."""
+
+    def __init__(self, durations: Iterable[float | None], why_absent: str) -> None:
+        usable = [seconds for seconds in durations if seconds is not None and isfinite(seconds)]
+        largest = max(usable, default=1e-3)
+        self._scale = seconds_scale(largest)
+        self._decimals = _decimals(largest / self._scale.factor) + 1
+        self._why_absent = why_absent
+
+    @property
+    def unit(self) -> str:
+        return self._scale.unit
+
+    def cell(self, seconds: float | None) -> Cell:
+        if seconds is None or not isfinite(seconds):
+            return _absent(self._why_absent)
+        text = self._scale.number(seconds, self._decimals)
+        return Cell(text, seconds / self._scale.factor)
+
+
+def _heading(*titles: str) -> Row:
+    return Row(tuple(Cell(title, title) for title in titles), Look.HEADING)
+
+
+def _figures(label: str | Cell, *cells: Cell) -> Row:
+    return Row((label if isinstance(label, Cell) else Cell(label, label), *cells))
+
+
+def _sentence(text: str, icon: str, token: str) -> Row:
+    return Row((Cell(text, text, icon=icon, token=token),), Look.SENTENCE)
+
+
+def _absent(why: str) -> Cell:
+    return Cell(MISSING, tip=why)
+
+
+def _number(value: float | None, form: str, why_absent: str) -> Cell:
+    if value is None or not isfinite(value):
+        return _absent(why_absent)
+    return Cell(form.format(value), value)
+
+
+def _share(part: int, whole: int) -> Cell:
+    if not whole:
+        return _absent("")
+    return Cell(f"{100 * part / whole:.1f} %", part / whole)
+
+
+def _decimals(value: float) -> int:
+    """Decimals that leave at least three significant digits, four at most below a thousandth."""
+    size = abs(value)
+    return next((n for n, limit in enumerate((100, 10, 1, 0.1)) if size >= limit), 4)
