@@ -15,8 +15,9 @@ QT = {"PySide6", "shiboken6", "pyqtgraph", "PyQt6"}
 # What the window may take from the core: values, kept runs, their files, and a source of events.
 WINDOW_MAY_IMPORT = ("core.spec", "core.results", "core.history", "core.export", "core.isolation")
 DECLARED_EXCEPTIONS = {
-    # The preference "measure in the window's own process" imports the runner when it is chosen.
+    # The preference "measure in the window's own process" imports these when it is chosen.
     ("hogui.run_worker", "core.runner"),
+    ("hogui.run_worker", "core.partial"),
     # With a subcommand the program is a command line and never a window.
     ("hogui.__main__", "core.cli"),
 }

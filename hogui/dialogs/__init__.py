@@ -1,0 +1,1 @@
+"""The few things that are asked or told beside the window. None of them blocks its event loop."""

@@ -1,0 +1,241 @@
+"""The window: it puts the parts together and leaves the rest to them.
+
+The frame comes first and knows neither the core nor a plot, so that it is on the screen at once;
+``fill`` brings the rest. A window that is not deferred is complete when it is made.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, QSize, QTimer, Signal
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QMoveEvent,
+    QPaintEvent,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QApplication, QMainWindow, QVBoxLayout, QWidget
+from typing_extensions import override
+
+from hogui.actions import Actions
+from hogui.home import home
+from hogui.icons import app_icon
+from hogui.menus import Menus
+from hogui.pages.message_strip import MessageStrip
+from hogui.pages.tabs import ConfigurationTabs, TabPage
+from hogui.preferences import Preferences
+from hogui.session_file import read_session
+from hogui.status_line import StatusLine
+from hogui.theme import theme
+from hogui.tool_bar import ToolBar
+
+if TYPE_CHECKING:
+    from hogui.run_worker import Source
+
+FIRST_SIZE = QSize(1280, 800)
+
+
+class MainWindow(QMainWindow):
+    """Tool bar, tabs and status line, and the session behind them.
+
+    Signals:
+        framePainted: the window has been on the screen for the first time.
+        filled: the frame has got its content.
+    """
+
+    framePainted = Signal()
+    filled = Signal()
+
+    def __init__(
+        self, *, source: Source | None = None, warm_up: bool = True, defer: bool = False
+    ) -> None:
+        """Makes the frame, and its content unless it is deferred.
+
+        Args:
+            source: where the events of a run come from, by default as the preferences say.
+            warm_up: get the measuring process ready in the background.
+            defer: whoever makes the window calls ``fill`` once the frame is painted.
+        """
+        super().__init__()
+        self._source, self._warms_up = source, warm_up
+        self.home = home()
+        self._is_painted = self._is_filled = False
+        self.preferences = Preferences(self.home, self)
+        self._dress()
+        self._kept = read_session(self.home)
+        self.commands = Actions(self)
+        self.menus = Menus(self.menuBar(), self.commands)
+        self.tool_bar = ToolBar(self.commands)
+        self.strip = MessageStrip()
+        self.tabs = ConfigurationTabs(self.commands)
+        self.status = StatusLine()
+        self._lay_out()
+        self._show_frame_as_kept()
+        if not defer:
+            self.fill()
+
+    def fill(self) -> None:
+        """Brings what the first frame did not wait for: the core's values, plots, pages."""
+        if self._is_filled:
+            return
+        self._is_filled = True
+        from hogui.export_commands import ExportCommands
+        from hogui.file_commands import FileCommands
+        from hogui.keeper import Keeper
+        from hogui.run_controls import RunControls
+        from hogui.run_store import RunStore
+        from hogui.run_worker import WarmUp, source_for
+        from hogui.session import Session
+        from hogui.tab_commands import TabCommands
+        from hogui.window_commands import WindowCommands
+        from hogui.workbench import Workbench
+
+        store = RunStore(self.home)
+        choices = self.preferences
+        self.session = Session(
+            lambda: self._source or source_for(choices.choices.place), store.keep, self
+        )
+        self.workbench = Workbench(self.session, self.tabs, store, self.commands["split"], self)
+        self.controls = RunControls(
+            self.session, choices, self.commands, self.tool_bar, self.status, self
+        )
+        self.tab_commands = TabCommands(
+            self.session, self.commands, self.workbench, self.tabs, self
+        )
+        self.files = FileCommands(
+            self.session, self.commands, self._kept.recents, self.menus.recents, self
+        )
+        self.exports = ExportCommands(
+            self.session, store, self.commands, self.workbench.current_page, self
+        )
+        self.window_commands = WindowCommands(self.commands, choices, self.home, self)
+        self.keeper = Keeper(
+            self.home, self.session, lambda: self.files.recents, self._layout_to_keep, self
+        )
+        for source in (self.files, self.exports):
+            source.told.connect(self.tell)
+        self.files.recentsChanged.connect(self.keeper.mark)
+        self.workbench.layoutChanged.connect(self.keeper.mark)
+        self.keeper.failed.connect(partial(self.tell, is_error=True))
+        if "page" in self._kept.layout:
+            self.workbench.set_splitter_state(_from_base64(self._kept.layout["page"]))
+        told = self.workbench.restore(self._kept)
+        if told:
+            self.tell("\n".join(told), is_error=True)
+        self.warm_up = WarmUp(self)
+        self.controls.follow(self.warm_up)
+        if self._warms_up:
+            # After the plots are painted: importing in a thread holds up the one that paints.
+            QTimer.singleShot(0, self.warm_up.start)
+        self.filled.emit()
+
+    def open_file(self, path: Path) -> None:
+        """Opens a configuration in a tab."""
+        self.files.open(path)
+
+    def tell(self, sentence: str, is_error: bool = False) -> None:
+        """Says something that belongs to no tab."""
+        self.strip.show_message(sentence, "error" if is_error else "info")
+
+    # Frame.
+
+    def _dress(self) -> None:
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        theme().set_preference(self.preferences.choices.theme)
+        theme().apply(application)
+        self.preferences.changed.connect(
+            lambda: theme().set_preference(self.preferences.choices.theme)
+        )
+        self.setWindowTitle("HoGUI")
+        self.setWindowIcon(app_icon())
+        self.setAcceptDrops(True)
+
+    def _lay_out(self) -> None:
+        middle = QWidget()
+        layout = QVBoxLayout(middle)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        for widget in (self.tool_bar, self.strip):
+            layout.addWidget(widget)
+        layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.status)
+        self.setCentralWidget(middle)
+
+    def _show_frame_as_kept(self) -> None:
+        """Size and titles of the last time, before the configurations can be read."""
+        geometry = self._kept.layout.get("window")
+        if geometry is None or not self.restoreGeometry(_from_base64(geometry)):
+            self.resize(FIRST_SIZE)
+        if not self.preferences.choices.restore_tabs:
+            self._kept.tabs.clear()
+        for tab in self._kept.tabs:
+            self.tabs.addTab(TabPage(), tab.title)
+        if self._kept.tabs:
+            self.tabs.setCurrentIndex(self._kept.current)
+
+    def _layout_to_keep(self) -> dict[str, str]:
+        return {
+            "window": _to_base64(self.saveGeometry()),
+            "page": _to_base64(self.workbench.splitter_state()),
+        }
+
+    # Events.
+
+    @override
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._is_painted:
+            self._is_painted = True
+            # The children are painted after this, and all of it reaches the screen at the end.
+            QTimer.singleShot(0, self.framePainted.emit)
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._is_filled:
+            self.keeper.mark()
+
+    @override
+    def moveEvent(self, event: QMoveEvent) -> None:
+        super().moveEvent(event)
+        if self._is_filled:
+            self.keeper.mark()
+
+    @override
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    @override
+    def dropEvent(self, event: QDropEvent) -> None:
+        for url in event.mimeData().urls():
+            if url.isLocalFile():
+                self.open_file(Path(url.toLocalFile()))
+        event.acceptProposedAction()
+
+    @override
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Ends what runs, then keeps what is open. Never waits for long."""
+        if self._is_filled:
+            if self.window_commands.asks_before_closing(self.session):
+                event.ignore()
+                return
+            self.keeper.write(durable=True)
+            self.session.shut_down()
+            self.warm_up.requestInterruption()
+            self.warm_up.wait()
+        super().closeEvent(event)
+
+
+def _to_base64(state: QByteArray) -> str:
+    return bytes(state.toBase64().data()).decode()
+
+
+def _from_base64(text: str) -> QByteArray:
+    return QByteArray.fromBase64(QByteArray(text.encode()))

@@ -1,0 +1,301 @@
+"""The figures of one tab's run: live while it measures, complete afterwards, linked by time."""
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from time import monotonic
+
+from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from core.results.events import (
+    Event,
+    MemorySamples,
+    OuterStep,
+    PhaseStarted,
+    Repetition,
+    ResidentSample,
+    StageStarted,
+)
+from core.results.measurement import Measurement, Timing
+from core.results.memory_timeline import MemoryTimeline
+from core.results.outcome import Outcome
+from core.results.statistics import timing
+from hogui.icons import set_icon
+from hogui.open_tab import OpenTab, RunState
+from hogui.pages.message_strip import MessageStrip
+from hogui.plots.learning_plot import LearningPlot
+from hogui.plots.memory_plot import MemoryPlot
+from hogui.plots.phase_plot import PhasePlot
+from hogui.plots.time_plot import TimePlot
+from hogui.splitter import Splitter
+from hogui.tables.result_table import ResultTable
+from hogui.theme import GRID
+from hogui.tool_bar import ElidedLabel
+
+SUMMARY_S = 0.2
+"""While a run measures, median and interval are computed anew this often at most."""
+
+
+class Figures(QWidget):
+    """Plots and result of one tab. It observes the tab and draws what the tab's run says.
+
+    Signals:
+        forceWanted: the user wants to run what was refused as too large.
+    """
+
+    forceWanted = Signal()
+
+    def __init__(self, tab: OpenTab, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.tab = tab
+        self._samples: list[float] = []
+        self._summarized_s = 0.0
+        self._lay_out()
+        self.phases.link_x(self.memory)
+
+        tab.runStarted.connect(self._started)
+        tab.eventsArrived.connect(self.draw)
+        tab.resultChanged.connect(self.show_result)
+        tab.specChanged.connect(self._describe)
+        tab.runChanged.connect(self._describe)
+        tab.noted.connect(self._note)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Shows what the tab knows already: its last result, or its run so far."""
+        if self.tab.live:
+            self.draw(self.tab.live)
+        self.show_result()
+
+    # What a run says.
+
+    def draw(self, events: Iterable[Event]) -> None:
+        """Draws some events of the present run."""
+        times: list[float] = []
+        columns: dict[str, list[int]] = {}
+        for event in events:
+            match event:
+                case MemorySamples():
+                    _extend(times, columns, event)
+                case ResidentSample():
+                    self.memory.append_resident(event.t_s, event.total_bytes, event.source)
+                case PhaseStarted():
+                    self.phases.start_phase(event.name, event.t_s)
+                case StageStarted(stage="allocator"):
+                    self.phases.finish(event.t_s)
+                case Repetition():
+                    self._repeated(event)
+                case OuterStep():
+                    self._learn(event.index, event.loss)
+        if times:
+            self.memory.append(times, columns)
+
+    def _repeated(self, event: Repetition) -> None:
+        self.time.append(event.index, event.seconds, event.warm_up)
+        if event.warm_up:
+            return
+        self._samples.append(event.seconds)
+        if monotonic() - self._summarized_s > SUMMARY_S:
+            self._summarized_s = monotonic()
+            self._summarize(timing(self._samples, None))
+
+    def _summarize(self, figures: Timing | None) -> None:
+        if figures is not None:
+            self.time.set_summary(figures.median_s, *figures.interval_s, figures.verdict)
+
+    def show_result(self) -> None:
+        """Shows the tab's last result in place of what was drawn live."""
+        result, timeline = self.tab.result, self.tab.timeline
+        self.result_table.set_result(result)
+        if result is not None:
+            self._show_memory(result, timeline or MemoryTimeline())
+            self._show_time(result)
+            self._show_outcome(result)
+        self._describe()
+
+    def _show_memory(self, result: Measurement, timeline: MemoryTimeline) -> None:
+        if timeline.t_s:
+            self.memory.replace(timeline.t_s, timeline.columns)
+        if not self.tab.live:
+            for source, curve in (("resident", timeline.resident), ("driver", timeline.driver)):
+                for t_s, total in zip(curve.t_s, curve.total_bytes, strict=True):
+                    self.memory.append_resident(t_s, total, source)
+        memory = result.memory
+        self.memory.set_baseline(memory.baseline_bytes if memory is not None else None)
+        self.memory.set_peak(memory.total_bytes if memory is not None else None)
+        figures = {phase.name: phase for phase in result.phases}
+        rows = []
+        for span in timeline.phases:
+            phase = figures.get(span.name)
+            rows.append(
+                (
+                    span.name,
+                    span.start_s,
+                    span.end_s,
+                    phase.duration_s if phase else None,
+                    phase.peak_bytes if phase else None,
+                    phase.retained_bytes if phase else None,
+                    phase.result_norm if phase else None,
+                )
+            )
+        self.phases.set_phases(rows)
+
+    def _show_time(self, result: Measurement) -> None:
+        if not self.tab.live and result.time is not None:
+            for index, seconds in enumerate(result.time.samples_s):
+                self.time.append(index, seconds, False)
+        if not self.tab.live:
+            for index, loss in enumerate(result.learning_curve):
+                self._learn(index, loss)
+        self._summarize(result.time)
+
+    def _show_outcome(self, result: Measurement) -> None:
+        if result.outcome is Outcome.FINISHED:
+            return
+        level = "info" if result.outcome is Outcome.CANCELLED else "error"
+        refused = result.outcome is Outcome.OUT_OF_MEMORY and result.memory is None
+        self.strip.show_message(
+            result.sentence,
+            level,
+            button=self.tr("Run anyway") if refused else "",
+            act=self.forceWanted.emit if refused else None,
+        )
+
+    def _learn(self, index: int, loss: float | None) -> None:
+        self.learning.append(index, math.nan if loss is None else loss)
+
+    # What the tab says.
+
+    def _started(self) -> None:
+        for plot in (self.memory, self.phases, self.time, self.learning):
+            plot.clear()
+        self._samples = []
+        self.strip.clear()
+        self.result_table.set_result(None)
+        self._describe()
+
+    def _note(self, sentence: str, is_error: bool) -> None:
+        self.strip.show_message(sentence, "error" if is_error else "info")
+
+    def _describe(self) -> None:
+        self.title_label.setText(self.tab.name)
+        self.outcome_label.set_text(describe_outcome(self.tab))
+
+    # Layout.
+
+    def _lay_out(self) -> None:
+        """Each widget is made in its place: moving one there later would style all of it again."""
+        self.strip = MessageStrip(self)
+        self.title_label = QLabel(self)
+        self.title_label.setProperty("role", "title")
+        self.title_label.hide()
+        self.outcome_label = ElidedLabel(self)
+        self.outcome_label.setObjectName("outcomeLabel")
+        self.outcome_label.setProperty("role", "secondary")
+        self.pause_button = self._pause_button()
+        self.splitter = Splitter(Qt.Orientation.Vertical, self)
+        over_time = QWidget(self.splitter)
+        self.memory, self.phases = MemoryPlot(over_time), PhasePlot(over_time)
+        self.lower = Splitter(Qt.Orientation.Horizontal, self.splitter)
+        curves = Splitter(Qt.Orientation.Vertical, self.lower)
+        self.time, self.learning = TimePlot(curves), LearningPlot(curves)
+        self.result_table = ResultTable()
+        self.lower.addWidget(self.result_table)
+        self.lower.setStretchFactor(0, 1)
+        self.lower.setStretchFactor(1, 1)
+        self.lower.setSizes([5000, 6000])
+        self.splitter.setStretchFactor(0, 5)
+        self.splitter.setStretchFactor(1, 4)
+        self.splitter.setCollapsible(0, False)
+
+        header = QHBoxLayout()
+        header.setSpacing(2 * GRID)
+        header.addWidget(self.title_label)
+        header.addWidget(self.outcome_label, 1)
+        header.addWidget(self.pause_button)
+        stack = QVBoxLayout(over_time)
+        stack.setContentsMargins(0, 0, 0, 0)
+        stack.setSpacing(GRID)
+        stack.addWidget(self.memory, 1)
+        stack.addWidget(self.phases)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(3 * GRID, 2 * GRID, 3 * GRID, 2 * GRID)
+        layout.setSpacing(2 * GRID)
+        layout.addLayout(header)
+        layout.addWidget(self.strip)
+        layout.addWidget(self.splitter, 1)
+
+    def set_compact(self, compact: bool) -> None:
+        """Beside other tabs: with the name above, and without the table, for which one of all
+        of them stands in."""
+        self.title_label.setVisible(compact)
+        self.lower.setOrientation(Qt.Orientation.Vertical if compact else Qt.Orientation.Horizontal)
+
+    def _pause_button(self) -> QToolButton:
+        button = QToolButton(self)
+        button.setObjectName("pauseButton")
+        button.setProperty("role", "quiet")
+        button.setCheckable(True)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        button.toggled.connect(self.set_paused)
+        self._name_pause_button(button, False)
+        return button
+
+    def set_paused(self, paused: bool) -> None:
+        """Holds the picture of memory still, or lets it follow again; the run goes on."""
+        self.memory.set_paused(paused)
+        self.phases.set_paused(paused)
+        self.pause_button.setChecked(paused)
+        self._name_pause_button(self.pause_button, paused)
+
+    def _name_pause_button(self, button: QToolButton, paused: bool) -> None:
+        button.setText(self.tr("Resume view") if paused else self.tr("Pause view"))
+        set_icon(button, "resume" if paused else "pause")
+        button.setToolTip(self.tr("Hold the picture still; the run goes on"))
+
+
+def describe_outcome(tab: OpenTab) -> str:
+    """One line for the state of a tab's run and what its figures are of."""
+    tr = _tr
+    if tab.state is RunState.QUEUED:
+        return tr("Waiting for the device; {count} before it in the queue.").format(count=tab.ahead)
+    if tab.state is RunState.CANCELLING:
+        return tr("Cancelling.")
+    if tab.state is RunState.RUNNING:
+        return tr("Measuring.")
+    result = tab.result
+    if result is None:
+        return tr("Not measured yet.")
+    started = datetime.fromisoformat(result.started_at).astimezone()
+    parts = [
+        result.outcome.sentence,
+        started.strftime("%Y-%m-%d %H:%M:%S"),
+        result.environment.device_name or result.environment.device,
+    ]
+    if result.warnings:
+        parts.append(
+            QCoreApplication.translate("Figures", "%n warning(s)", "", len(result.warnings))
+        )
+    if tab.result_is_of_another_spec:
+        parts.append(tr("the settings were changed since"))
+    return " · ".join(part.rstrip(".") for part in parts)
+
+
+def _extend(times: list[float], columns: dict[str, list[int]], event: MemorySamples) -> None:
+    """Joins batches; a category that a batch does not name holds nothing in it."""
+    before, count = len(times), len(event.t_s)
+    times += event.t_s
+    for name in {*columns, *event.columns}:
+        column = columns.setdefault(name, [0] * before)
+        column += event.columns.get(name, (0,) * count)
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Figures", text)

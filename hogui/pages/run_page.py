@@ -1,0 +1,91 @@
+"""One tab's page: the configuration at the left, the figures of its run at the right."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from core.spec.presets import preset
+from core.spec.run import RunSpec
+from hogui.open_tab import OpenTab
+from hogui.pages.compare_strip import CompareStrip
+from hogui.pages.configuration import ConfigurationPanel
+from hogui.pages.figures import Figures
+from hogui.splitter import Splitter
+from hogui.theme import GRID
+
+CONFIGURATION_WIDTH = 84 * GRID
+
+
+class RunPage(QWidget):
+    """Panel and figures of one tab, and beside them, on demand, the figures of other tabs.
+
+    Signals:
+        forceWanted: the user wants to run what was refused as too large.
+    """
+
+    forceWanted = Signal()
+
+    def __init__(self, tab: OpenTab, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.tab = tab
+        self.splitter = Splitter(Qt.Orientation.Horizontal, self)
+        self.splitter.setObjectName("pageSplitter")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.splitter)
+        self.panel = ConfigurationPanel(tab.spec)
+        self.splitter.addWidget(self.panel)
+        self.right = Splitter(Qt.Orientation.Vertical, self.splitter)
+        self.right.setChildrenCollapsible(False)
+        self.columns = Splitter(Qt.Orientation.Horizontal, self.right)
+        self.columns.setChildrenCollapsible(False)
+        self.figures = Figures(tab, self.columns)
+        self.figures.forceWanted.connect(self.forceWanted)
+        self.splitter.setStretchFactor(0, 0)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setSizes([CONFIGURATION_WIDTH, 4 * CONFIGURATION_WIDTH])
+
+        self.panel.specChanged.connect(self._take_spec)
+        self.panel.problemsChanged.connect(self._take_problems)
+        self.panel.presetChosen.connect(self._take_preset)
+        tab.specChanged.connect(self._show_spec)
+        self._take_problems()
+
+    def show_beside(self, before: Sequence[Figures], after: Sequence[Figures]) -> None:
+        """Puts the figures of other tabs to the left and right of this tab's own."""
+        for figures in before:
+            self.columns.insertWidget(self.columns.indexOf(self.figures), figures)
+        for figures in after:
+            self.columns.addWidget(figures)
+        count = self.columns.count()
+        self.columns.setSizes([self.columns.width() // count] * count)
+
+    def show_alone(self) -> None:
+        """The page has its own figures alone again."""
+        self.columns.insertWidget(0, self.figures)
+
+    def show_comparison(self, strip: CompareStrip) -> None:
+        """Puts the table of differences under the figures."""
+        self.right.addWidget(strip)
+        height = self.right.height()
+        wanted = min(strip.sizeHint().height(), height // 3)
+        self.right.setSizes([height - wanted, wanted])
+
+    def _take_spec(self, spec: RunSpec) -> None:
+        self.tab.edit(spec)
+        self._take_problems()
+
+    def _show_spec(self, spec: RunSpec) -> None:
+        """Another configuration that did not come from the panel: undone, renamed, opened."""
+        if spec == self.panel.spec:
+            return
+        self.panel.discard_drafts()
+        self.panel.set_spec(spec)
+        self._take_problems()
+
+    def _take_problems(self) -> None:
+        self.tab.set_problems(tuple(self.panel.problems()))
+
+    def _take_preset(self, name: str) -> None:
+        self.tab.edit(preset(name).spec)

@@ -1,0 +1,76 @@
+"""Round ticks with their labels; one of them names the unit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+from hogui.units import Scale, bytes_scale, seconds_scale, tick_decimals, tick_step, ticks
+
+_EDGE = 0.05
+
+
+@dataclass(frozen=True)
+class Ticks:
+    positions: list[float]
+    labels: list[str]
+
+
+Ticker = Callable[[float, float, int], Ticks]
+"""From the lowest and highest value shown, and how many fit, to the ticks."""
+
+
+def bytes_ticks(low: float, high: float, at_most: int) -> Ticks:
+    """Ticks for bytes in the binary unit that suits the highest value."""
+    return _scaled(low, high, at_most, bytes_scale(max(abs(low), abs(high))))
+
+
+def seconds_ticks(low: float, high: float, at_most: int, origin: float = 0.0) -> Ticks:
+    """Ticks for seconds, round relative to `origin`, in the unit that suits the width of the
+    range."""
+    found = _scaled(low - origin, high - origin, at_most, seconds_scale(high - low))
+    return Ticks([position + origin for position in found.positions], found.labels)
+
+
+def duration_ticks(low: float, high: float, at_most: int) -> Ticks:
+    """Ticks for durations, in the unit that suits the longest."""
+    return _scaled(low, high, at_most, seconds_scale(high))
+
+
+def count_ticks(low: float, high: float, at_most: int, what: str) -> Ticks:
+    """Ticks at whole numbers; the first says what is counted."""
+    if high <= low:
+        return Ticks([], [])
+    step = max(1, round(tick_step(low, high, at_most, Scale(1, ""))))
+    counts = range(ceil(low / step) * step, floor(high) + 1, step)
+    labels = [str(count) for count in counts]
+    clear = (i for i, count in enumerate(counts) if count > low + _EDGE * (high - low))
+    named = next(clear, None)
+    if named is not None:
+        labels[named] = f"{what} {labels[named]}"
+    return Ticks([float(count) for count in counts], labels)
+
+
+def position_label(seconds: float, span: float, columns: int) -> str:
+    """A time within a range of `span` seconds, with as many decimals as its columns of pixels can
+    tell apart."""
+    scale = seconds_scale(span)
+    decimals = max(0, ceil(-log10(span / columns / scale.factor)))
+    return scale.text(seconds, decimals)
+
+
+def plain_ticks(low: float, high: float, at_most: int) -> Ticks:
+    """Ticks for a number without a unit."""
+    return _scaled(low, high, at_most, Scale(1, ""))
+
+
+def _scaled(low: float, high: float, at_most: int, scale: Scale) -> Ticks:
+    positions = ticks(low, high, at_most, scale)
+    if not positions:
+        return Ticks([], [])
+    decimals = tick_decimals(tick_step(low, high, at_most, scale), scale)
+    labels = [scale.number(position, decimals) for position in positions]
+    # The last label that is surely not cut off at the end of the axis.
+    clear = [i for i, position in enumerate(positions) if position < high - _EDGE * (high - low)]
+    named = clear[-1] if clear else 0
+    labels[named] = f"{labels[named]} {scale.unit}".strip()
+    return Ticks(positions, labels)

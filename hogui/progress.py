@@ -1,0 +1,103 @@
+"""How far a run is, folded from its events: a share for the bar and a line of words."""
+
+from dataclasses import dataclass, replace
+
+from PySide6.QtCore import QCoreApplication
+
+from core.results.events import (
+    Event,
+    Finished,
+    OuterStep,
+    PhaseStarted,
+    Repetition,
+    Stage,
+    StageStarted,
+)
+from hogui.units import format_seconds
+
+_SPANS: dict[Stage, tuple[float, float]] = {
+    "prepare": (0.0, 0.04),
+    "memory": (0.04, 0.2),
+    "allocator": (0.2, 0.25),
+    "warm_up": (0.25, 0.35),
+    "time": (0.35, 0.95),
+    "outer_steps": (0.95, 1.0),
+}
+"""The share of the bar that each stage has, from where to where."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        share: from 0 to 1; it never goes back.
+        phase: of the workload, empty outside the memory pass.
+        done: repetitions or steps that ended in this stage.
+        about: how many there will be, None while unknown.
+        left_s: estimate of the time left in this stage, None while unknown.
+    """
+
+    stage: Stage | None = None
+    share: float = 0.0
+    phase: str = ""
+    done: int = 0
+    about: int | None = None
+    left_s: float | None = None
+
+    def after(self, event: Event) -> "Progress":
+        """The progress once this event has happened."""
+        match event:
+            case StageStarted(stage=stage):
+                return Progress(stage, max(self.share, _SPANS[stage][0]))
+            case PhaseStarted(name=name):
+                return replace(self, phase=name)
+            case Repetition(index=index, about=about, left_s=left_s):
+                return self._counted(index + 1, about, left_s)
+            case OuterStep(index=index, about=about):
+                return self._counted(index + 1, about, None)
+            case Finished():
+                return replace(self, share=1.0, left_s=None)
+        return self
+
+    def _counted(self, done: int, about: int | None, left_s: float | None) -> "Progress":
+        share = self.share
+        if self.stage is not None and about:
+            start, end = _SPANS[self.stage]
+            share = max(share, start + (end - start) * min(done / about, 1.0))
+        return replace(self, share=share, done=done, about=about, left_s=left_s)
+
+    @property
+    def sentence(self) -> str:
+        """For example ``Time · repetition 12 of about 50 · 3 s left``."""
+        parts = [_stage_words(self.stage), self.phase, self._count_words()]
+        if self.left_s is not None:
+            parts.append(_tr("{time} left").format(time=format_seconds(max(self.left_s, 0.0))))
+        return " · ".join(part for part in parts if part)
+
+    def _count_words(self) -> str:
+        if not self.done:
+            return ""
+        if self.stage == "outer_steps":
+            return _tr("step {done} of {about}").format(done=self.done, about=self.about)
+        if self.about is None:
+            return _tr("repetition {done}").format(done=self.done)
+        about = max(self.about, self.done)
+        return _tr("repetition {done} of about {about}").format(done=self.done, about=about)
+
+
+def _stage_words(stage: Stage | None) -> str:
+    if stage is None:
+        return _tr("Starting")
+    return {
+        "prepare": _tr("Preparing"),
+        "memory": _tr("Memory pass"),
+        "allocator": _tr("Allocator pass"),
+        "warm_up": _tr("Warm-up"),
+        "time": _tr("Time"),
+        "outer_steps": _tr("Outer steps"),
+    }[stage]
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("Progress", text)

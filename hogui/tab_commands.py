@@ -1,0 +1,88 @@
+"""What the actions on tabs and on their configurations do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QWidget
+
+from core.spec.presets import preset
+from hogui.actions import Actions
+from hogui.open_tab import OpenTab
+from hogui.pages.tabs import ConfigurationTabs
+from hogui.session import Session, free_name
+from hogui.workbench import FIRST_PRESET, Workbench
+
+
+class TabCommands(QObject):
+    """New, duplicate, rename, close, next, undo, redo, pause."""
+
+    def __init__(
+        self,
+        session: Session,
+        actions: Actions,
+        workbench: Workbench,
+        tabs: ConfigurationTabs,
+        window: QWidget,
+    ) -> None:
+        super().__init__(window)
+        self._session, self._actions = session, actions
+        self._workbench, self._tabs = workbench, tabs
+        for name, act in (
+            ("duplicateTab", self._duplicate),
+            ("closeTab", session.close),
+            ("undo", OpenTab.undo),
+            ("redo", OpenTab.redo),
+        ):
+            actions[name].triggered.connect(self._on_current(act))
+        actions["newTab"].triggered.connect(self._new)
+        actions["reopenTab"].triggered.connect(self._reopen)
+        actions["renameTab"].triggered.connect(lambda: tabs.bar.edit_title(tabs.currentIndex()))
+        actions["nextTab"].triggered.connect(lambda: self._step(+1))
+        actions["previousTab"].triggered.connect(lambda: self._step(-1))
+        actions["pause"].toggled.connect(self._pause)
+        session.currentChanged.connect(self._refresh)
+        session.tabOpened.connect(self._observe)
+        for tab in session.tabs:
+            self._observe(tab)
+
+    def _observe(self, tab: OpenTab, position: int = 0) -> None:
+        tab.specChanged.connect(self._refresh)
+
+    def _refresh(self) -> None:
+        tab = self._session.current
+        self._actions["undo"].setEnabled(tab is not None and tab.can_undo)
+        self._actions["redo"].setEnabled(tab is not None and tab.can_redo)
+        page = self._workbench.current_page()
+        paused = page is not None and page.figures.pause_button.isChecked()
+        self._actions["pause"].setChecked(paused)
+
+    def _on_current(self, act: Callable[[OpenTab], object]) -> Callable[[], None]:
+        def run() -> None:
+            if self._session.current is not None:
+                act(self._session.current)
+
+        return run
+
+    def _new(self) -> None:
+        spec = preset(FIRST_PRESET).spec
+        name = free_name(spec.name, {tab.name for tab in self._session.tabs})
+        self._workbench.open_copy_of(spec.model_copy(update={"name": name}))
+
+    def _duplicate(self, tab: OpenTab) -> None:
+        self._session.set_current(self._session.duplicate(tab))
+
+    def _reopen(self) -> None:
+        tab = self._session.reopen()
+        if tab is not None:
+            self._session.set_current(tab)
+
+    def _step(self, step: int) -> None:
+        count = self._tabs.count()
+        self._tabs.setCurrentIndex((self._tabs.currentIndex() + step) % count)
+
+    def _pause(self, paused: bool) -> None:
+        page = self._workbench.current_page()
+        if page is not None:
+            page.figures.set_paused(paused)

@@ -1,0 +1,186 @@
+"""One tab's page: what it draws of a run, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.results.events import Event, Finished, Started
+from core.results.outcome import Outcome
+from core.spec.presets import preset
+from core.spec.run import RunSpec
+from hogui.open_tab import OpenTab
+from hogui.pages.compare_strip import Compared, comparison
+from hogui.pages.run_page import RunPage
+from hogui.progress import Progress
+from hogui.run_worker import Job
+from tests.fake_core import FakeCore
+
+
+@pytest.fixture
+def tab() -> OpenTab:
+    return OpenTab(preset("lecture-maml").spec)
+
+
+@pytest.fixture
+def page(qtbot: object, tab: OpenTab) -> RunPage:
+    page = RunPage(tab)
+    qtbot.addWidget(page)
+    page.resize(1000, 700)
+    page.show()
+    return page
+
+
+def _run(tab: OpenTab, core: FakeCore, *, until: type[Event] = Finished) -> None:
+    """Feeds a tab as the session does, up to the first event of a kind."""
+    tab.queue(Job("run1", tab.spec))
+    tab.begin()
+    for event in core.run(tab.spec, run_id="run1"):
+        tab.take([event])
+        if isinstance(event, until):
+            break
+    if until is Finished:
+        tab.end()
+
+
+def test_that_the_live_picture_and_the_final_one_hold_the_same_run(
+    page: RunPage, tab: OpenTab
+) -> None:
+    _run(tab, FakeCore(repetitions=9))
+    figures, result = page.figures, tab.result
+    headers, rows = figures.memory.rows()
+    total = headers.index("total_bytes")
+    assert max(row[total] for row in rows) == result.memory.total_bytes
+    assert [row[0] for row in figures.phases.rows()[1]] == [phase.name for phase in result.phases]
+    seconds = [row[1] for row in figures.time.rows()[1] if not row[2]]
+    assert seconds == list(result.time.samples_s)
+    losses = [row[1] for row in figures.learning.rows()[1]]
+    assert losses == list(result.learning_curve)
+    assert figures.learning.isVisible()
+
+
+def test_that_a_page_built_during_a_run_catches_up(qtbot: object, tab: OpenTab) -> None:
+    tab.queue(Job("run1", tab.spec))
+    tab.begin()
+    events = list(FakeCore().run(tab.spec, run_id="run1"))
+    half = len(events) // 2
+    tab.take(events[:half])
+    late = RunPage(tab)
+    qtbot.addWidget(late)
+    tab.take(events[half:])
+    tab.end()
+    timed = [row[1] for row in late.figures.time.rows()[1] if not row[2]]
+    assert timed == list(tab.result.time.samples_s)
+    assert late.figures.memory.peak()[1] == tab.result.memory.total_bytes
+
+
+def test_that_a_page_built_after_a_run_shows_its_result(qtbot: object, tab: OpenTab) -> None:
+    _run(tab, FakeCore())
+    late = RunPage(tab)
+    qtbot.addWidget(late)
+    assert late.figures.memory.peak()[1] == tab.result.memory.total_bytes
+    assert len(late.figures.time.rows()[1]) == len(tab.result.time.samples_s)
+    assert "run finished" in late.figures.outcome_label.full_text
+
+
+def test_that_a_new_run_wipes_the_picture_of_the_last_one(page: RunPage, tab: OpenTab) -> None:
+    _run(tab, FakeCore())
+    _run(tab, FakeCore(), until=Started)
+    assert page.figures.memory.peak() is None
+    assert page.figures.time.rows()[1] == []
+    assert page.figures.phases.rows()[1] == []
+    assert page.figures.learning.isHidden()
+
+
+def test_that_the_crash_of_a_run_stands_in_its_tab(page: RunPage, tab: OpenTab) -> None:
+    _run(tab, FakeCore(outcome=Outcome.CRASHED))
+    assert Outcome.CRASHED.sentence in page.figures.strip.text
+    assert "SIGSEGV" in page.figures.strip.text
+    assert not page.figures.strip.button.isVisible()
+    assert page.figures.memory.peak() is not None
+
+
+def test_that_a_refused_run_shows_its_figures_and_can_be_forced(
+    page: RunPage, tab: OpenTab, qtbot: object
+) -> None:
+    _run(tab, FakeCore(outcome=Outcome.OUT_OF_MEMORY))
+    assert "99 TiB" in page.figures.strip.text
+    with qtbot.waitSignal(page.forceWanted):
+        page.figures.strip.button.click()
+    assert page.figures.strip.text == ""
+
+
+def test_that_pausing_holds_the_picture_and_not_the_run(page: RunPage, tab: OpenTab) -> None:
+    page.figures.pause_button.click()
+    _run(tab, FakeCore())
+    assert page.figures.pause_button.text() == "Resume view"
+    assert tab.result is not None
+    page.figures.pause_button.click()
+    assert page.figures.memory.peak()[1] == tab.result.memory.total_bytes
+
+
+def test_that_a_page_says_when_its_figures_are_of_other_settings(
+    page: RunPage, tab: OpenTab
+) -> None:
+    _run(tab, FakeCore())
+    assert "changed since" not in page.figures.outcome_label.full_text
+    tab.edit(tab.spec.with_value("workload.inner_steps", "2"))
+    assert "changed since" in page.figures.outcome_label.full_text
+
+
+def test_that_every_plot_says_what_will_appear(page: RunPage) -> None:
+    for plot in (page.figures.memory, page.figures.phases, page.figures.time):
+        assert plot.empty_sentence()
+    assert page.figures.outcome_label.full_text == "Not measured yet."
+
+
+def test_that_a_preset_replaces_the_configuration_in_one_step(page: RunPage, tab: OpenTab) -> None:
+    before = tab.spec
+    page.panel.presetChosen.emit("conv-order-2")
+    assert tab.spec == preset("conv-order-2").spec
+    assert page.panel.spec == tab.spec
+    tab.undo()
+    assert page.panel.spec == before
+
+
+def test_that_the_progress_of_a_run_never_goes_back_and_reaches_the_end(tab: OpenTab) -> None:
+    progress, shares, sentences = Progress(), [], []
+    for event in FakeCore().run(tab.spec):
+        progress = progress.after(event)
+        shares.append(progress.share)
+        sentences.append(progress.sentence)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert any("repetition 5 of about 12" in sentence for sentence in sentences)
+    assert any(sentence.startswith("Memory pass · query") for sentence in sentences)
+
+
+def _finished(spec: RunSpec) -> Compared:
+    *_, last = FakeCore().run(spec)
+    assert isinstance(last, Finished)
+    return Compared(spec.name, spec, last.result)
+
+
+def test_that_a_comparison_lists_ratios_and_only_what_differs() -> None:
+    spec = preset("lecture-second-order").spec
+    deeper = spec.with_changes({"workload.order": 3, "name": "deeper"})
+    peak, time, *settings = comparison(
+        [_finished(spec), _finished(deeper), Compared("new", deeper, None)]
+    )
+    first, second = (compared.result.memory for compared in (_finished(spec), _finished(deeper)))
+    assert peak.texts[1].split()[-1] == f"{second.peak_bytes / first.peak_bytes:.2f}×"
+    assert "×" not in peak.texts[0]
+    assert peak.texts[2] == "–"
+    assert time.texts[1].endswith("1.00×")
+    assert [(row.title, row.texts) for row in settings] == [("workload.order", ("2", "3", "3"))]
+
+
+def test_that_another_workload_lists_what_one_lacks_as_a_dash() -> None:
+    spec = preset("lecture-second-order").spec
+    maml = spec.with_value("workload.kind", '"maml"')
+    rows = {row.title: row.texts for row in comparison([_pending(spec), _pending(maml)])}
+    assert rows["workload.inner_steps"] == ("–", "5")
+    assert rows["workload.wrt"] == ("parameters", "–")
+
+
+def _pending(spec: RunSpec) -> Compared:
+    return Compared(spec.name, spec, None)
