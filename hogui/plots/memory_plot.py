@@ -33,6 +33,9 @@ from hogui.theme import GRID, category_colour, theme
 from hogui.units import MIB, format_bytes
 
 _HEADROOM = 1.16
+_FOOT = 0.04
+"""Of what is shown above the baseline, the share that is shown below it."""
+_THIN = 0.25
 _ORDER = {name: position for position, name in enumerate(CATEGORIES)}
 _LINE_STYLES = {"resident": Qt.PenStyle.SolidLine, "driver": Qt.PenStyle.DashLine}
 
@@ -103,10 +106,16 @@ class MemoryPlot(PlotView):
         self._follow_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         set_icon(self._follow_button, "follow", "accent")
         self._follow_button.clicked.connect(self.reset_view)
+        self._growth_button = self._toggle("growthButton", self.tr("Above baseline"))
+        self._growth_button.setToolTip(
+            self.tr("Start the axis at what existed before the workload, to see what it adds")
+        )
+        self._growth_button.clicked.connect(self._choose_foot)
+        self._foot_is_chosen = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
-        layout.addLayout(self.header(self._follow_button, self._pass_button, self._run_button))
+        layout.addLayout(self.header(*self.controls()))
         layout.addWidget(self._legend)
         layout.addWidget(self.canvas, 1)
         self._axis_moved()
@@ -195,7 +204,7 @@ class MemoryPlot(PlotView):
         self._axis_moved()
 
     def controls(self) -> list[QWidget]:
-        return [self._follow_button, self._pass_button, self._run_button]
+        return [self._follow_button, self._growth_button, self._pass_button, self._run_button]
 
     def empty_sentence(self) -> str | None:
         shown = self._shown()
@@ -211,6 +220,9 @@ class MemoryPlot(PlotView):
             top = max(top, peak[1])
         if self.x_axis.span is Span.WHOLE_RUN or not shown.length:
             top = max(top, *(line.highest(low, high, n) for line, n in shown.lines.values()))
+        elif self._growth_button.isChecked() and shown.baseline and top > shown.baseline:
+            growth = top - shown.baseline
+            return shown.baseline - _FOOT * growth, shown.baseline + _HEADROOM * growth
         return 0, _HEADROOM * (top or MIB)
 
     def refresh(self) -> None:
@@ -219,6 +231,9 @@ class MemoryPlot(PlotView):
         self._follow_button.setVisible(not following and self.empty_sentence() is None)
         self._pass_button.setChecked(span is Span.MEMORY_PASS)
         self._run_button.setChecked(span is Span.WHOLE_RUN)
+        self._growth_button.setVisible(bool(shown.baseline) and span is Span.MEMORY_PASS)
+        if not self._foot_is_chosen:
+            self._growth_button.setChecked(_is_hidden_by_baseline(shown))
         self.note.setText(self._note(shown))
         if self._frozen is None:
             self._legend.set_entries(self._legend_entries(shown))
@@ -355,15 +370,31 @@ class MemoryPlot(PlotView):
         return seconds_ticks(low, high, at_most, self.x_axis.shown_origin)
 
     def _span_button(self, name: str, text: str, span: Span) -> QToolButton:
+        button = self._toggle(name, text)
+        button.clicked.connect(lambda: self.x_axis.follow(span))
+        return button
+
+    def _toggle(self, name: str, text: str) -> QToolButton:
         button = QToolButton()
         button.setObjectName(name)
         button.setText(text)
         button.setCheckable(True)
         button.setProperty("role", "quiet")
-        button.clicked.connect(lambda: self.x_axis.follow(span))
         return button
+
+    def _choose_foot(self) -> None:
+        self._foot_is_chosen = True
+        self.request_redraw()
 
     def _axis_moved(self) -> None:
         self.x_axis.following_changed.connect(self.request_redraw)
         self.x_axis.span_changed.connect(self.request_redraw)
         self.request_redraw()
+
+
+def _is_hidden_by_baseline(shown: _Shown) -> bool:
+    """True where what the workload adds would be a thin line on top of what existed before."""
+    peak = shown.peak()
+    if not shown.baseline or peak is None:
+        return False
+    return peak[1] - shown.baseline < _THIN * shown.baseline

@@ -268,3 +268,32 @@ def test_that_thousands_of_redraws_lose_no_reference(plot, qapp):
     qapp.processEvents()
     after = [sys.getrefcount(value) for value in (None, True, False)]
     assert all(b > a - 200 for a, b in zip(before, after, strict=True))
+
+
+def test_that_the_axis_can_start_at_what_existed_before_the_workload(filled, settle) -> None:
+    """A large batch would otherwise hide what a small network adds."""
+    filled.set_baseline(10 * MIB)
+    settle()
+    button = next(widget for widget in filled.controls() if widget.objectName() == "growthButton")
+    assert button.isVisible()
+    button.click()
+    settle()
+    low, high = filled.canvas.box.viewRange()[1]
+    assert 5 * MIB < low <= 10 * MIB
+    assert 100 * MIB < high < 130 * MIB
+    filled.show_whole_run()
+    settle()
+    assert filled.canvas.box.viewRange()[1][0] == 0
+
+
+def test_that_growth_that_the_baseline_would_hide_is_shown_unless_the_user_decides(
+    plot, settle
+) -> None:
+    plot.append([0.0, 1.0, 2.0], {"data": [MIB] * 3, "activations": [0, MIB // 50, 0]})
+    plot.set_baseline(MIB)
+    settle()
+    settle()
+    assert plot.canvas.box.viewRange()[1][0] > 0.9 * MIB
+    next(w for w in plot.controls() if w.objectName() == "growthButton").click()
+    settle()
+    assert plot.canvas.box.viewRange()[1][0] == 0
