@@ -14,8 +14,8 @@ nothing here imports the window.
 
 import os
 
-# WORKAROUND: torch's profiler writes "USDT:" lines to stderr whatever is asked of it; they would end
-# up as the last words of a crashed run. Kineto reads its log level once, when torch is loaded.
+# WORKAROUND: torch's profiler writes "USDT:" lines to stderr whatever is asked of it; they would
+# end up as the last words of a crashed run. Kineto reads its log level when torch is loaded.
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")
 
 __version__ = "0.1.0"

@@ -69,8 +69,12 @@ class ExportCommands(QObject):
                 True,
             )
             return False
-        sentence = self.tr("CSV files of %n run(s) are in {folder}.", "", count)
-        self.told.emit(sentence.format(folder=folder), False)
+        sentence = (
+            self.tr("The CSV files of 1 run are in {folder}.")
+            if count == 1
+            else self.tr("The CSV files of {count} runs are in {folder}.")
+        )
+        self.told.emit(sentence.format(count=count, folder=folder), False)
         return True
 
     def _observe(self, tab: OpenTab, position: int = 0) -> None:

@@ -166,6 +166,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.status)
         self.setCentralWidget(middle)
+        self.tabs.bar.setFocus()
 
     def _show_frame_as_kept(self) -> None:
         """Size and titles of the last time, before the configurations can be read."""

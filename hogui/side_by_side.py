@@ -113,8 +113,8 @@ class SideBySide(QObject):
         own = tabs.index(host.tab)
         host.show_beside(figures[:own], figures[own + 1 :])
         link([plot for each in figures for plot in (each.memory, each.time)])
-        for each in figures:
-            each.set_compact(True)
+        for position, each in enumerate(figures):
+            each.stand_beside(len(figures), first=position == 0)
             each.show()
         if self._strip is None:
             self._strip = CompareStrip()
@@ -126,7 +126,7 @@ class SideBySide(QObject):
         """Every figure goes back to its own page."""
         for page in self._shown:
             unlink([page.figures.memory, page.figures.time])
-            page.figures.set_compact(False)
+            page.figures.stand_alone()
             page.show_alone()
         if self._strip is not None:
             self._strip.compare([])

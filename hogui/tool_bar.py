@@ -133,6 +133,7 @@ class ElidedLabel(QLabel):
 def _push_button(name: str, action: QAction, icon: str, token: str = "text") -> QPushButton:
     """A button with words that does what an action does, and is enabled when the action is."""
     button = QPushButton(action.text())
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     button.setObjectName(name)
     button.setToolTip(action.toolTip())
     set_icon(button, icon, token)
@@ -144,6 +145,7 @@ def _push_button(name: str, action: QAction, icon: str, token: str = "text") -> 
 
 def _tool_button(action: QAction) -> QToolButton:
     button = QToolButton()
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     button.setDefaultAction(action)
     button.setProperty("role", "quiet")
     return button

@@ -1,14 +1,15 @@
 """Choosing several kept runs."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QLabel,
-    QListWidget,
-    QListWidgetItem,
+    QTreeWidget,
+    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -32,14 +33,22 @@ class RunChoice(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(self.tr("Export several runs"))
-        self.list = QListWidget()
+        self.list = QTreeWidget()
         self.list.setAccessibleName(self.tr("Kept runs"))
+        self.list.setRootIsDecorated(False)
+        self.list.setUniformRowHeights(True)
+        self.list.setHeaderLabels([self.tr("Run"), self.tr("Started"), self.tr("Outcome")])
         for run in runs:
-            item = QListWidgetItem(f"{run.started_at}   {run.name}   {run.outcome}")
-            item.setData(Qt.ItemDataRole.UserRole, run.run_id)
+            started = datetime.fromisoformat(run.started_at).astimezone()
+            item = QTreeWidgetItem(
+                [run.name, started.strftime("%Y-%m-%d %H:%M:%S"), run.outcome.sentence]
+            )
+            item.setData(0, Qt.ItemDataRole.UserRole, run.run_id)
             state = Qt.CheckState.Checked if run.run_id in ticked else Qt.CheckState.Unchecked
-            item.setCheckState(state)
-            self.list.addItem(item)
+            item.setCheckState(0, state)
+            self.list.addTopLevelItem(item)
+        for column in range(2):
+            self.list.resizeColumnToContents(column)
         self.list.itemChanged.connect(self._enable)
         hint = self.tr("Tick the runs to export.") if runs else self.tr("There is no run yet.")
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
@@ -60,11 +69,11 @@ class RunChoice(QDialog):
 
     def ticked(self) -> list[str]:
         """The run ids that are ticked."""
-        items = (self.list.item(row) for row in range(self.list.count()))
+        items = (self.list.topLevelItem(row) for row in range(self.list.topLevelItemCount()))
         return [
-            item.data(Qt.ItemDataRole.UserRole)
+            item.data(0, Qt.ItemDataRole.UserRole)
             for item in items
-            if item.checkState() is Qt.CheckState.Checked
+            if item.checkState(0) is Qt.CheckState.Checked
         ]
 
     def _enable(self) -> None:

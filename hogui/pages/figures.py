@@ -8,7 +8,6 @@ from time import monotonic
 from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -39,6 +38,9 @@ from hogui.tables.result_table import ResultTable
 from hogui.theme import GRID
 from hogui.tool_bar import ElidedLabel
 
+NARROWEST = 52 * GRID
+ROOMY_COLUMNS = 2
+"""So many tabs side by side leave room for every plot's buttons."""
 SUMMARY_S = 0.2
 """While a run measures, median and interval are computed anew this often at most."""
 
@@ -185,7 +187,7 @@ class Figures(QWidget):
         self.strip.show_message(sentence, "error" if is_error else "info")
 
     def _describe(self) -> None:
-        self.title_label.setText(self.tab.name)
+        self.title_label.set_text(self.tab.name)
         self.outcome_label.set_text(describe_outcome(self.tab))
 
     # Layout.
@@ -193,7 +195,7 @@ class Figures(QWidget):
     def _lay_out(self) -> None:
         """Each widget is made in its place: moving one there later would style all of it again."""
         self.strip = MessageStrip(self)
-        self.title_label = QLabel(self)
+        self.title_label = ElidedLabel(self)
         self.title_label.setProperty("role", "title")
         self.title_label.hide()
         self.outcome_label = ElidedLabel(self)
@@ -217,7 +219,7 @@ class Figures(QWidget):
 
         header = QHBoxLayout()
         header.setSpacing(2 * GRID)
-        header.addWidget(self.title_label)
+        header.addWidget(self.title_label, 1)
         header.addWidget(self.outcome_label, 1)
         header.addWidget(self.pause_button)
         stack = QVBoxLayout(over_time)
@@ -232,11 +234,35 @@ class Figures(QWidget):
         layout.addWidget(self.strip)
         layout.addWidget(self.splitter, 1)
 
-    def set_compact(self, compact: bool) -> None:
-        """Beside other tabs: with the name above, and without the table, for which one of all
-        of them stands in."""
-        self.title_label.setVisible(compact)
-        self.lower.setOrientation(Qt.Orientation.Vertical if compact else Qt.Orientation.Horizontal)
+    def stand_beside(self, columns: int, *, first: bool) -> None:
+        """Beside other tabs: narrow, with the name above, and without the table, for which one of
+        all of them stands in. The time axes are linked, so that the first has buttons for all.
+
+        Args:
+            columns: how many tabs stand side by side.
+            first: whether this is the leftmost.
+        """
+        self._be_narrow(True)
+        for control in self.memory.controls()[1:]:
+            control.setVisible(first or columns <= ROOMY_COLUMNS)
+
+    def stand_alone(self) -> None:
+        """The only one again."""
+        self._be_narrow(False)
+        for control in self.memory.controls()[1:]:
+            control.show()
+
+    def _be_narrow(self, narrow: bool) -> None:
+        self.title_label.setVisible(narrow)
+        self.result_table.setHidden(narrow)
+        self.setMinimumWidth(NARROWEST if narrow else 0)
+        text = Qt.ToolButtonStyle.ToolButtonTextBesideIcon
+        icon = Qt.ToolButtonStyle.ToolButtonIconOnly
+        self.pause_button.setToolButtonStyle(icon if narrow else text)
+        follow = self.memory.controls()[0]
+        policy = follow.sizePolicy()
+        policy.setRetainSizeWhenHidden(not narrow)
+        follow.setSizePolicy(policy)
 
     def _pause_button(self) -> QToolButton:
         button = QToolButton(self)
@@ -280,9 +306,8 @@ def describe_outcome(tab: OpenTab) -> str:
         result.environment.device_name or result.environment.device,
     ]
     if result.warnings:
-        parts.append(
-            QCoreApplication.translate("Figures", "%n warning(s)", "", len(result.warnings))
-        )
+        count = len(result.warnings)
+        parts.append(tr("1 warning") if count == 1 else tr("{n} warnings").format(n=count))
     if tab.result_is_of_another_spec:
         parts.append(tr("the settings were changed since"))
     return " · ".join(part.rstrip(".") for part in parts)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +182,9 @@ def test_that_a_plain_batch_of_sinusoids_is_one_curve() -> None:
 
 
 @pytest.mark.parametrize("make", [sinusoids, digits])
-def test_that_each_outer_step_has_tasks_of_its_own_that_the_seed_determines(make) -> None:  # type: ignore[no-untyped-def]
+def test_that_each_outer_step_has_tasks_of_its_own_that_the_seed_determines(
+    make: Callable[..., RunSpec],
+) -> None:
     spec = make(seed=3)
 
     assert all(map(torch.equal, tasks(spec, step=2), tasks(spec, step=2)))

@@ -92,5 +92,7 @@ def test_that_the_cpu_is_listed_with_its_memory_and_auto_finds_a_device() -> Non
 
 
 def test_that_an_absent_device_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidSpec, match="device: quantum:0 was given; allowed here: auto, .*cpu"):
+    with pytest.raises(
+        InvalidSpec, match=r"device: quantum:0 was given; allowed here: auto, .*cpu"
+    ):
         resolve("quantum:0")

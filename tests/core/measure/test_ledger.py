@@ -137,9 +137,8 @@ def _mlp(depth: int, order: int, activation: Callable[[torch.Tensor], torch.Tens
         for k in range(1, order + 1):
             with recorder.phase(f"gradient {k}"):
                 gradients = torch.autograd.grad(total, weights, create_graph=k < order)
-                del total
-                total = sum(g.sum() for g in gradients) if k < order else None
                 if k < order:
+                    total = sum(g.sum() for g in gradients)
                     del gradients
         return gradients
 
