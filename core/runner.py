@@ -268,9 +268,13 @@ class _Run:
         sentences = []
         if not math.isfinite(float(self._computed.loss)):
             sentences.append("The loss is not a finite number (NaN or infinite).")
-        for phase in self._ledger.phases:
-            if not phase.result_is_finite:
-                sentences.append(f"The result of {phase.name} holds NaN or infinite values.")
+        touched = [phase.name for phase in self._ledger.phases if not phase.result_is_finite]
+        if touched:
+            others = f" and those of {len(touched) - 1} later phases" if touched[1:] else ""
+            sentences.append(
+                f"The results of {touched[0]}{others} hold NaN or infinite values; they have no "
+                "norm."
+            )
         if None in self._learning_curve:
             step = self._learning_curve.index(None) + 1
             sentences.append(f"The outer loss is NaN or infinite from outer step {step} on.")

@@ -12,6 +12,8 @@ from rich.text import Text
 from core.results.measurement import Measurement
 
 _MIB = 2**20
+_MOST_PHASES = 24
+"""Of MAML's many; a terminal shows no more at a time."""
 
 
 def print_summary(result: Measurement, console: Console) -> None:
@@ -66,10 +68,13 @@ def _categories(by_category: dict[str, int]) -> Table:
 
 def _phases(result: Measurement) -> Table:
     table = new_table(["Phase"], ["ms", "Peak, MiB", "Retained, MiB"])
-    for phase in result.phases:
+    left_out = len(result.phases) - _MOST_PHASES
+    for phase in result.phases[:_MOST_PHASES]:
         table.add_row(
             phase.name, ms(phase.duration_s), mib(phase.peak_bytes), mib(phase.retained_bytes)
         )
+    if left_out > 0:
+        table.add_row(f"and {left_out} more: --csv writes all")
     return table
 
 

@@ -31,8 +31,8 @@ def _notices(spec: RunSpec) -> Iterator[str]:
     if rewritten and workload.derivative_order >= FIRST_WRONG_ORDER:
         yield (
             f"{', '.join(rewritten)}: torch's own derivative is wrong from order "
-            f"{FIRST_WRONG_ORDER} on, so a written-out norm is used, which is right; its memory and "
-            "time differ from torch's."
+            f"{FIRST_WRONG_ORDER} on, so a written-out norm is used, which is right; memory and "
+            "time differ from those of torch."
         )
     if isinstance(workload, Maml) and workload.inner_lr == 0:
         yield "workload.inner_lr is 0: the inner steps change nothing."

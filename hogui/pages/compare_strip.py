@@ -1,6 +1,6 @@
 """Tabs side by side: which settings differ, and what that does to peak and time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QCoreApplication, QSize, Qt
@@ -20,9 +20,10 @@ from core.results.measurement import Measurement
 from core.spec.run import RunSpec
 from hogui.open_tab import OpenTab
 from hogui.theme import GRID, Size, theme
-from hogui.units import MISSING, format_mib, format_milliseconds, format_ratio, ratio
+from hogui.units import MISSING, Scale, bytes_scale, format_ratio, ratio, seconds_scale
 
 FIGURE_ROWS = 2
+DECIMALS = 3
 ROW_HEIGHT = 6 * GRID
 MOST_ROWS = 8
 
@@ -49,8 +50,8 @@ def comparison(tabs: Sequence[Compared]) -> tuple[Row, ...]:
     peaks = [_peak(tab.result) for tab in tabs]
     times = [_median(tab.result) for tab in tabs]
     return (
-        Row(_tr("Peak above baseline, MiB"), tuple(_with_ratio(peaks, format_mib))),
-        Row(_tr("Median time, ms"), tuple(_with_ratio(times, format_milliseconds))),
+        _figures(_tr("Peak above baseline, {unit}"), peaks, bytes_scale),
+        _figures(_tr("Median time, {unit}"), times, seconds_scale),
         *_differing_settings([tab.spec for tab in tabs]),
     )
 
@@ -75,12 +76,17 @@ def _setting(key: str, value: object) -> str:
     return str(value)
 
 
-def _with_ratio(values: Sequence[float | None], write: object) -> Iterable[str]:
-    assert callable(write)
+def _figures(title: str, values: Sequence[float | None], scale_of: Callable[[float], Scale]) -> Row:
+    """Figures in one unit, so that they can be compared, with their ratio to the first."""
+    scale = scale_of(max((value for value in values if value is not None), default=0))
+    texts = []
     for position, value in enumerate(values):
-        text = write(value)
+        text = MISSING if value is None else scale.number(value, DECIMALS)
         times = ratio(value, values[0])
-        yield f"{text}   {format_ratio(times)}" if position and times is not None else text
+        if position and times is not None:
+            text = f"{text}   {format_ratio(times)}"
+        texts.append(text)
+    return Row(title.format(unit=scale.unit), tuple(texts))
 
 
 def _peak(result: Measurement | None) -> float | None:
@@ -145,20 +151,22 @@ class CompareStrip(QFrame):
         rows = comparison([Compared(tab.name, tab.spec, tab.result) for tab in self._tabs])
         table = self.table
         table.setColumnCount(1 + len(self._tabs))
-        table.setHorizontalHeaderLabels([self.tr("Setting"), *(tab.name for tab in self._tabs)])
+        titles = [self.tr("Setting"), *(tab.name for tab in self._tabs)]
+        for column, title in enumerate(titles):
+            side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
+            table.setHorizontalHeaderItem(column, _item(title, side))
         table.setRowCount(len(rows))
         for position, row in enumerate(rows):
-            table.setItem(position, 0, _item(row.title, figure=False))
+            table.setItem(position, 0, _item(row.title, Qt.AlignmentFlag.AlignLeft))
             for column, text in enumerate(row.texts, start=1):
-                table.setItem(position, column, _item(text, figure=position < FIGURE_ROWS))
+                table.setItem(position, column, _item(text, Qt.AlignmentFlag.AlignRight))
         header = table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
 
 
-def _item(text: str, *, figure: bool) -> QTableWidgetItem:
+def _item(text: str, side: Qt.AlignmentFlag) -> QTableWidgetItem:
     item = QTableWidgetItem(text)
     item.setToolTip(text)
-    side = Qt.AlignmentFlag.AlignRight if figure else Qt.AlignmentFlag.AlignLeft
     item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
     return item
