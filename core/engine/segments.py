@@ -32,7 +32,7 @@ def cut(layers: int, segments: int | Literal["auto"]) -> tuple[range, ...]:
             balances what is kept against what is computed again (Chen et al. 2016).
     """
     count = round(math.sqrt(layers)) if segments == "auto" else segments
-    bounds = [layers * position // count for position in range(count + 1)]
+    bounds = [math.ceil(layers * position / count) for position in range(count + 1)]
     return tuple(range(first, end) for first, end in itertools.pairwise(bounds))
 
 

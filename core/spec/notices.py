@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.spec.layers import Embedding
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml, NestedGradient
 
@@ -33,6 +34,12 @@ def _notices(spec: RunSpec) -> Iterator[str]:
             f"{', '.join(rewritten)}: torch's own derivative is wrong from order "
             f"{FIRST_WRONG_ORDER} on, so a written-out norm is used, which is right; memory and "
             "time differ from those of torch."
+        )
+    sparse = any(isinstance(layer, Embedding) and layer.sparse for layer in spec.model.layers)
+    if sparse and isinstance(workload, Maml) and workload.order >= FIRST_WRONG_ORDER:
+        yield (
+            "embedding: torch's sparse gradient is wrong under MAML from order "
+            f"{FIRST_WRONG_ORDER} on, so a dense one is used, which is right."
         )
     if isinstance(workload, Maml) and workload.inner_lr == 0:
         yield "workload.inner_lr is 0: the inner steps change nothing."

@@ -217,6 +217,12 @@ def test_that_rewritten_norms_are_announced_from_order_3_on() -> None:
     assert "written-out norm" in notices(value.with_value("workload.order", "3"))[0]
 
 
+def test_that_a_dense_gradient_in_place_of_a_wrong_sparse_one_is_announced() -> None:
+    value = spec([{"kind": "embedding", "sparse": True}], workload={"kind": "maml", "order": 2})
+    assert notices(value) == ()
+    assert "dense one is used" in notices(value.with_value("workload.order", "3"))[0]
+
+
 def test_that_the_least_bytes_of_a_linear_map_are_its_tensors() -> None:
     least = least_bytes(
         spec([{"kind": "linear", "out_features": 3}], data={"kind": "synthetic", "batch_size": 10})
