@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QThread, QTimer
+from PySide6.QtCore import QThread
 from PySide6.QtWidgets import QApplication
 
 from hogui import translations
@@ -63,9 +63,11 @@ def main(arguments: Sequence[str] = (), *, source: Source | None = None) -> int:
         print(f"hogui: {error} {USAGE}", file=sys.stderr)
         return 2
     gc.disable()
+    # pydantic would read the metadata of every installed package to look for plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     application = make_application()
     window = MainWindow(source=source, defer=True)
-    sys.excepthook = partial(_tell, window)
+    sys.excepthook = partial(tell_of_error, window)
     window.framePainted.connect(partial(_fill, window, options))
     window.show()
     status = application.exec()
@@ -121,7 +123,7 @@ def _fill(window: MainWindow, options: Options) -> None:
         from hogui.smoke import SmokeRun
 
         SmokeRun(window, options.smoke, options.csv).start()
-    QTimer.singleShot(0, lambda: GarbageCollector(window))
+    window.completed.connect(lambda: GarbageCollector(window))
 
 
 def _has_to_wait(window: MainWindow) -> bool:
@@ -132,7 +134,7 @@ def _has_to_wait(window: MainWindow) -> bool:
     )
 
 
-def _tell(
+def tell_of_error(
     window: MainWindow,
     kind: type[BaseException],
     error: BaseException,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from core.history import HistoryRow
 from hogui.actions import Actions
 from hogui.dialogs.files import ask_for_folder, ask_for_picture
 from hogui.dialogs.run_choice import RunChoice
@@ -17,6 +17,9 @@ from hogui.open_tab import OpenTab
 from hogui.pages.run_page import RunPage
 from hogui.run_store import RunStore, StoreError
 from hogui.session import Session
+
+if TYPE_CHECKING:
+    from core.history import HistoryRow
 
 
 class ExportCommands(QObject):

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from hogui.run_worker import Source
 
 FIRST_SIZE = QSize(1280, 800)
+AFTER_PLOTS_MS = 33
+"""Plots are painted a frame after they are made."""
 
 
 class MainWindow(QMainWindow):
@@ -45,11 +47,13 @@ class MainWindow(QMainWindow):
 
     Signals:
         framePainted: the window has been on the screen for the first time.
-        filled: the frame has got its content.
+        filled: the frame has got its content, the plots first.
+        completed: nothing is missing any more.
     """
 
     framePainted = Signal()
     filled = Signal()
+    completed = Signal()
 
     def __init__(
         self, *, source: Source | None = None, warm_up: bool = True, defer: bool = False
@@ -64,6 +68,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._source, self._warms_up = source, warm_up
         self.home = home()
+        self._is_deferred = defer
         self._is_painted = self._is_filled = False
         self.preferences = Preferences(self.home, self)
         self._dress()
@@ -124,15 +129,24 @@ class MainWindow(QMainWindow):
         self.keeper.failed.connect(partial(self.tell, is_error=True))
         if "page" in self._kept.layout:
             self.workbench.set_splitter_state(_from_base64(self._kept.layout["page"]))
-        told = self.workbench.restore(self._kept)
+        told = self.workbench.restore(self._kept, plots_first=self._is_deferred)
         if told:
             self.tell("\n".join(told), is_error=True)
         self.warm_up = WarmUp(self)
         self.controls.follow(self.warm_up)
-        if self._warms_up:
-            # After the plots are painted: importing in a thread holds up the one that paints.
-            QTimer.singleShot(0, self.warm_up.start)
+        if self._is_deferred:
+            QTimer.singleShot(AFTER_PLOTS_MS, self._complete)
+        else:
+            self._complete()
         self.filled.emit()
+
+    def _complete(self) -> None:
+        """Brings what the plots did not wait for."""
+        self.workbench.complete()
+        if self._warms_up:
+            # Last: importing in a thread holds up the one that paints.
+            QTimer.singleShot(0, self.warm_up.start)
+        self.completed.emit()
 
     def open_file(self, path: Path) -> None:
         """Opens a configuration in a tab."""

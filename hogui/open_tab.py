@@ -37,6 +37,7 @@ class OpenTab(QObject):
         titleChanged: the name or the mark for unsaved changes is another one.
         problemsChanged: there are other reasons why it cannot run, or none any more.
         runChanged: the run's state, or its place in the queue, is another one.
+        progressed: the present run got further.
         runStarted: a run begins; what was drawn of the last one goes.
         eventsArrived: a list of events of the present run.
         resultChanged: there is another last result, or none.
@@ -47,6 +48,7 @@ class OpenTab(QObject):
     titleChanged = Signal()
     problemsChanged = Signal()
     runChanged = Signal()
+    progressed = Signal()
     runStarted = Signal()
     eventsArrived = Signal(object)
     resultChanged = Signal()
@@ -164,7 +166,7 @@ class OpenTab(QObject):
         last = events[-1]
         if isinstance(last, Finished):
             self.set_result(last.result, last.timeline)
-        self.runChanged.emit()
+        self.progressed.emit()
 
     def end(self) -> None:
         """The present run is over."""

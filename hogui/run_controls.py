@@ -62,9 +62,11 @@ class RunControls(QObject):
         tab.specChanged.connect(self._show_devices)
         tab.resultChanged.connect(self._show_run)
         tab.runChanged.connect(self._run_changed)
+        tab.progressed.connect(self._show_progress)
 
     def _run_changed(self) -> None:
         self._show_run()
+        self._show_devices()
         self._show_progress()
         self._show_worker()
 
@@ -140,9 +142,6 @@ class RunControls(QObject):
     # Progress.
 
     def _show_progress(self) -> None:
-        self._bar.device_combo.setEnabled(
-            self._session.current is not None and not self._session.current.busy
-        )
         tab = self._tab_to_show()
         if tab is None:
             self._status.show_progress(None, "")

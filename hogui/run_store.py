@@ -1,15 +1,21 @@
-"""Kept runs, as the window needs them. Everything here may be called from any thread."""
+"""Kept runs, as the window needs them. Everything here may be called from any thread.
+
+The history is imported with the first call: the window's first picture does not wait for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from core.export.csv_files import export_csv
-from core.history import History, HistoryError, HistoryRow, UnknownRun
 from core.results.events import Finished, Started
 from core.results.measurement import Measurement
 from core.results.memory_timeline import MemoryTimeline
+
+if TYPE_CHECKING:
+    from core.history import History, HistoryRow
 
 Run = tuple[Measurement, MemoryTimeline]
 
@@ -22,7 +28,7 @@ class RunStore:
     """The history of one folder, and CSV files from it."""
 
     def __init__(self, home: Path) -> None:
-        self._history = History(home)
+        self._home = home
 
     def keep(self, event: Started | Finished) -> None:
         """Commits a run when it begins and when it ends.
@@ -30,13 +36,11 @@ class RunStore:
         Raises:
             StoreError: the history cannot be written.
         """
-        try:
+        with self._history() as history:
             if isinstance(event, Started):
-                self._history.begin(event)
+                history.begin(event)
             else:
-                self._history.add(event.result, event.timeline)
-        except HistoryError as error:
-            raise StoreError(str(error)) from error
+                history.add(event.result, event.timeline)
 
     def read(self, run_id: str) -> Run | None:
         """A kept run, None where it was deleted.
@@ -44,12 +48,13 @@ class RunStore:
         Raises:
             StoreError: the history cannot be read.
         """
-        try:
-            return self._history.get(run_id), self._history.timeline(run_id)
-        except UnknownRun:
-            return None
-        except HistoryError as error:
-            raise StoreError(str(error)) from error
+        from core.history import UnknownRun
+
+        with self._history() as history:
+            try:
+                return history.get(run_id), history.timeline(run_id)
+            except UnknownRun:
+                return None
 
     def rows(self) -> list[HistoryRow]:
         """Every kept run, newest first.
@@ -57,10 +62,8 @@ class RunStore:
         Raises:
             StoreError: the history cannot be read.
         """
-        try:
-            return self._history.list()
-        except HistoryError as error:
-            raise StoreError(str(error)) from error
+        with self._history() as history:
+            return history.list()
 
     def export(self, run_ids: Sequence[str], folder: Path) -> int:
         """Writes the CSV files of some runs; returns how many runs they hold.
@@ -69,6 +72,17 @@ class RunStore:
             StoreError: the history cannot be read.
             OSError: the files cannot be written.
         """
+        from core.export.csv_files import export_csv
+
         runs = [run for run_id in run_ids if (run := self.read(run_id)) is not None]
         export_csv(runs, folder)
         return len(runs)
+
+    @contextmanager
+    def _history(self) -> Iterator[History]:
+        from core.history import History, HistoryError
+
+        try:
+            yield History(self._home)
+        except HistoryError as error:
+            raise StoreError(str(error)) from error

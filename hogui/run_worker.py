@@ -163,6 +163,7 @@ class WarmUp(QThread):
             warming.result()
             devices: tuple[Device, ...] = tuple(query_devices())
         except Exception as error:
+            self.is_over = True
             self.failed.emit(f"{type(error).__name__}: {error}")
             return
         self.is_over = True

@@ -113,8 +113,8 @@ class SideBySide(QObject):
         own = tabs.index(host.tab)
         host.show_beside(figures[:own], figures[own + 1 :])
         link([plot for each in figures for plot in (each.memory, each.time)])
-        for position, each in enumerate(figures):
-            each.stand_beside(len(figures), first=position == 0)
+        for each in figures:
+            each.stand_beside(len(figures))
             each.show()
         if self._strip is None:
             self._strip = CompareStrip()

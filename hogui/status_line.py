@@ -5,7 +5,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QWidget
 from hogui.theme import GRID
 from hogui.tool_bar import ElidedLabel
 
-_STEPS = 1000
+_STEPS = 40 * GRID
 
 
 class StatusLine(QWidget):
@@ -37,8 +37,17 @@ class StatusLine(QWidget):
         """How far the run is, from 0 to 1, in words too; None where nothing runs."""
         self.progress_bar.setVisible(share is not None)
         if share is not None:
-            self.progress_bar.setValue(round(share * _STEPS))
+            self._set_value(round(share * _STEPS))
         self.progress_label.set_text(sentence)
+
+    def _set_value(self, value: int) -> None:
+        bar = self.progress_bar
+        if value != bar.value():
+            # QProgressBar repaints at once, and with it everything else that waits for the next
+            # frame; without updates it leaves that to the next frame too.
+            bar.setUpdatesEnabled(False)
+            bar.setValue(value)
+            bar.setUpdatesEnabled(True)
 
     def show_worker(self, sentence: str, tip: str = "") -> None:
         """What the measuring process is doing."""

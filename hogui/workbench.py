@@ -42,6 +42,7 @@ class Workbench(QObject):
         super().__init__(parent)
         self._session, self._tabs, self._store = session, tabs, store
         self._splitter_state = QByteArray()
+        self._plots_first = False
         self._waiting = [tabs.widget(position) for position in range(tabs.count())]
         """Places that the first frame made, before it was known what they hold."""
         tabs.currentChanged.connect(self._page_shown)
@@ -55,9 +56,15 @@ class Workbench(QObject):
 
     # Start.
 
-    def restore(self, kept: KeptSession) -> list[str]:
-        """Opens what was open; what cannot be read any more becomes a sentence."""
+    def restore(self, kept: KeptSession, *, plots_first: bool) -> list[str]:
+        """Opens what was open; what cannot be read any more becomes a sentence.
+
+        Args:
+            kept: what was open.
+            plots_first: the page in front gets its plots now, and the rest with ``complete``.
+        """
         told = []
+        self._plots_first = plots_first
         with_current: OpenTab | None = None
         for position, kept_tab in enumerate(kept.tabs):
             try:
@@ -77,6 +84,12 @@ class Workbench(QObject):
         self._session.set_current(with_current or self._session.tabs[0])
         return told
 
+    def complete(self) -> None:
+        """Brings what the plots of the first page did not wait for."""
+        self._plots_first = False
+        if self._session.current is not None:
+            self.page_of(self._session.current)
+
     def _restore_tab(self, kept: KeptTab) -> OpenTab:
         tab = self._session.open(kept.spec())
         tab.kept_run_id = kept.run_id
@@ -90,15 +103,20 @@ class Workbench(QObject):
         """A tab's page, built if it is not yet."""
         place = self._place_of(tab)
         if place.content is None:
-            self._read_kept_result(tab)
             page = RunPage(tab, place)
             page.forceWanted.connect(partial(self._session.run, tab, force=True))
             if not self._splitter_state.isEmpty():
                 page.splitter.restoreState(self._splitter_state)
             page.splitter.splitterMoved.connect(partial(self._splitter_moved, page))
             place.fill(page)
-        assert place.content is not None
+        if not self._plots_first:
+            self._complete(place.content)
         return place.content
+
+    def _complete(self, page: RunPage) -> None:
+        """A page's panel, and its last result of an earlier start."""
+        _ = page.panel
+        self._read_kept_result(page.tab)
 
     def current_page(self) -> RunPage | None:
         """The page in front."""

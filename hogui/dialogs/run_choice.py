@@ -1,7 +1,10 @@
 """Choosing several kept runs."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -14,8 +17,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.history import HistoryRow
 from hogui.theme import GRID
+
+if TYPE_CHECKING:
+    from core.history import HistoryRow
 
 
 class RunChoice(QDialog):

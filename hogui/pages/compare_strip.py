@@ -24,6 +24,7 @@ from hogui.units import MISSING, Scale, bytes_scale, format_ratio, ratio, second
 
 FIGURE_ROWS = 2
 DECIMALS = 3
+SMALL_RATIO = 0.1
 ROW_HEIGHT = 6 * GRID
 MOST_ROWS = 8
 
@@ -84,7 +85,8 @@ def _figures(title: str, values: Sequence[float | None], scale_of: Callable[[flo
         text = MISSING if value is None else scale.number(value, DECIMALS)
         times = ratio(value, values[0])
         if position and times is not None:
-            text = f"{text}   {format_ratio(times)}"
+            words = format_ratio(times) if times >= SMALL_RATIO else f"{times:.2g}×"
+            text = f"{text}   {words}"
         texts.append(text)
     return Row(title.format(unit=scale.unit), tuple(texts))
 

@@ -1,7 +1,7 @@
 """The figures of one tab's run: live while it measures, complete afterwards, linked by time."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from time import monotonic
 
@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 
 from core.results.events import (
     Event,
+    MemoryMeasured,
     MemorySamples,
     OuterStep,
     PhaseStarted,
@@ -22,7 +23,7 @@ from core.results.events import (
     ResidentSample,
     StageStarted,
 )
-from core.results.measurement import Measurement, Timing
+from core.results.measurement import Measurement, Memory, Phase, Timing
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.results.statistics import timing
@@ -39,6 +40,8 @@ from hogui.theme import GRID
 from hogui.tool_bar import ElidedLabel
 
 NARROWEST = 52 * GRID
+QWIDGETSIZE_MAX = 16_777_215
+"""Qt's own word for "no limit", which PySide6 does not export."""
 ROOMY_COLUMNS = 2
 """So many tabs side by side leave room for every plot's buttons."""
 SUMMARY_S = 0.2
@@ -88,6 +91,11 @@ class Figures(QWidget):
                     _extend(times, columns, event)
                 case ResidentSample():
                     self.memory.append_resident(event.t_s, event.total_bytes, event.source)
+                case MemoryMeasured():
+                    if times:
+                        self.memory.append(times, columns)
+                        times, columns = [], {}
+                    self._show_memory(event.memory, event.phases, event.timeline)
                 case PhaseStarted():
                     self.phases.start_phase(event.name, event.t_s)
                 case StageStarted(stage="allocator"):
@@ -117,22 +125,22 @@ class Figures(QWidget):
         result, timeline = self.tab.result, self.tab.timeline
         self.result_table.set_result(result)
         if result is not None:
-            self._show_memory(result, timeline or MemoryTimeline())
+            timeline = timeline or MemoryTimeline()
+            self._show_memory(result.memory, result.phases, timeline)
+            if not self.tab.live:
+                self._show_sampled(timeline)
             self._show_time(result)
             self._show_outcome(result)
         self._describe()
 
-    def _show_memory(self, result: Measurement, timeline: MemoryTimeline) -> None:
+    def _show_memory(
+        self, memory: Memory | None, phases: Sequence[Phase], timeline: MemoryTimeline
+    ) -> None:
         if timeline.t_s:
             self.memory.replace(timeline.t_s, timeline.columns)
-        if not self.tab.live:
-            for source, curve in (("resident", timeline.resident), ("driver", timeline.driver)):
-                for t_s, total in zip(curve.t_s, curve.total_bytes, strict=True):
-                    self.memory.append_resident(t_s, total, source)
-        memory = result.memory
         self.memory.set_baseline(memory.baseline_bytes if memory is not None else None)
         self.memory.set_peak(memory.total_bytes if memory is not None else None)
-        figures = {phase.name: phase for phase in result.phases}
+        figures = {phase.name: phase for phase in phases}
         rows = []
         for span in timeline.phases:
             phase = figures.get(span.name)
@@ -148,6 +156,11 @@ class Figures(QWidget):
                 )
             )
         self.phases.set_phases(rows)
+
+    def _show_sampled(self, timeline: MemoryTimeline) -> None:
+        for source, curve in (("resident", timeline.resident), ("driver", timeline.driver)):
+            for t_s, total in zip(curve.t_s, curve.total_bytes, strict=True):
+                self.memory.append_resident(t_s, total, source)
 
     def _show_time(self, result: Measurement) -> None:
         if not self.tab.live and result.time is not None:
@@ -234,23 +247,23 @@ class Figures(QWidget):
         layout.addWidget(self.strip)
         layout.addWidget(self.splitter, 1)
 
-    def stand_beside(self, columns: int, *, first: bool) -> None:
+    def stand_beside(self, columns: int) -> None:
         """Beside other tabs: narrow, with the name above, and without the table, for which one of
-        all of them stands in. The time axes are linked, so that the first has buttons for all.
-
-        Args:
-            columns: how many tabs stand side by side.
-            first: whether this is the leftmost.
-        """
+        all of them stands in."""
         self._be_narrow(True)
-        for control in self.memory.controls()[1:]:
-            control.setVisible(first or columns <= ROOMY_COLUMNS)
+        roomy = columns <= ROOMY_COLUMNS
+        self.outcome_label.setVisible(roomy)
+        if not roomy:
+            # Keys and the context menu still do what the buttons do.
+            for control in self.memory.controls():
+                control.setMaximumWidth(0)
 
     def stand_alone(self) -> None:
         """The only one again."""
         self._be_narrow(False)
-        for control in self.memory.controls()[1:]:
-            control.show()
+        self.outcome_label.show()
+        for control in self.memory.controls():
+            control.setMaximumWidth(QWIDGETSIZE_MAX)
 
     def _be_narrow(self, narrow: bool) -> None:
         self.title_label.setVisible(narrow)

@@ -1,6 +1,9 @@
 """One tab's page: the configuration at the left, the figures of its run at the right."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
@@ -9,16 +12,20 @@ from core.spec.presets import preset
 from core.spec.run import RunSpec
 from hogui.open_tab import OpenTab
 from hogui.pages.compare_strip import CompareStrip
-from hogui.pages.configuration import ConfigurationPanel
 from hogui.pages.figures import Figures
 from hogui.splitter import Splitter
 from hogui.theme import GRID
+
+if TYPE_CHECKING:
+    from hogui.pages.configuration import ConfigurationPanel
 
 CONFIGURATION_WIDTH = 84 * GRID
 
 
 class RunPage(QWidget):
     """Panel and figures of one tab, and beside them, on demand, the figures of other tabs.
+
+    The figures come first: with the program's first page the panel waits until they are painted.
 
     Signals:
         forceWanted: the user wants to run what was refused as too large.
@@ -34,8 +41,8 @@ class RunPage(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.splitter)
-        self.panel = ConfigurationPanel(tab.spec)
-        self.splitter.addWidget(self.panel)
+        self._panel: ConfigurationPanel | None = None
+        self._panel_place = QWidget(self.splitter)
         self.right = Splitter(Qt.Orientation.Vertical, self.splitter)
         self.right.setChildrenCollapsible(False)
         self.columns = Splitter(Qt.Orientation.Horizontal, self.right)
@@ -46,11 +53,29 @@ class RunPage(QWidget):
         self.splitter.setStretchFactor(1, 1)
         self.splitter.setSizes([CONFIGURATION_WIDTH, 4 * CONFIGURATION_WIDTH])
 
-        self.panel.specChanged.connect(self._take_spec)
-        self.panel.problemsChanged.connect(self._take_problems)
-        self.panel.presetChosen.connect(self._take_preset)
-        tab.specChanged.connect(self._show_spec)
-        self._take_problems()
+    @property
+    def panel(self) -> ConfigurationPanel:
+        """The configuration, made when it is first asked for."""
+        if self._panel is None:
+            self._panel = self._make_panel()
+        return self._panel
+
+    def _make_panel(self) -> ConfigurationPanel:
+        from hogui.pages.configuration import ConfigurationPanel
+
+        panel = ConfigurationPanel(self.tab.spec)
+        sizes = self.splitter.sizes()
+        self.splitter.replaceWidget(0, panel)
+        self._panel_place.deleteLater()
+        self.splitter.setStretchFactor(0, 0)
+        self.splitter.setSizes(sizes)
+        panel.show()
+        panel.specChanged.connect(self._take_spec)
+        panel.problemsChanged.connect(self._take_problems)
+        panel.presetChosen.connect(self._take_preset)
+        self.tab.specChanged.connect(self._show_spec)
+        self.tab.set_problems(tuple(panel.problems()))
+        return panel
 
     def show_beside(self, before: Sequence[Figures], after: Sequence[Figures]) -> None:
         """Puts the figures of other tabs to the left and right of this tab's own."""

@@ -152,10 +152,14 @@ class ConfigurationTabs(QTabWidget):
 
     def show_title(self, position: int, title: str, icon_name: str, tip: str) -> None:
         """What a tab says of itself: its name, its run's state as an icon, and words for it."""
-        self.setTabText(position, title.replace("&", "&&"))
+        text, place = title.replace("&", "&&"), self.widget(position)
         self.setTabToolTip(position, tip)
-        self.setTabIcon(position, _state_icon(icon_name))
-        self.widget(position).setProperty("stateIcon", icon_name)
+        # Either lays out the whole row again.
+        if self.tabText(position) != text:
+            self.setTabText(position, text)
+        if place.property("stateIcon") != icon_name:
+            place.setProperty("stateIcon", icon_name)
+            self.setTabIcon(position, _state_icon(icon_name))
 
     def _recolour(self) -> None:
         for position in range(self.count()):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pytest
 from PySide6.QtWidgets import QPushButton
 
 from core.results.events import Event
 from core.results.outcome import Outcome
 from core.spec.run import RunSpec
+from hogui.app import tell_of_error
 from hogui.main_window import MainWindow
 from hogui.open_tab import OpenTab
+from hogui.preferences import Place
 from tests.fake_core import FakeCore
 
 OpenWindow = Callable[..., MainWindow]
@@ -90,3 +94,52 @@ def test_that_results_of_crashed_runs_come_back_at_the_next_start(
     window.close()
     (again,) = open_window().session.tabs
     assert again.result == tab.result
+
+
+def test_that_an_error_of_the_window_itself_is_a_line_and_a_file(
+    open_window: OpenWindow, hogui_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    window = open_window()
+    try:
+        raise ZeroDivisionError("a slot divided by zero")
+    except ZeroDivisionError as error:
+        tell_of_error(window, type(error), error, error.__traceback__)
+    assert "a slot divided by zero" in window.strip.text
+    assert "Traceback" not in window.strip.text
+    assert "Traceback" in (hogui_home / "errors.log").read_text()
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_that_a_device_that_is_not_here_is_a_sentence_in_the_tab(
+    qtbot: object, finish: Finish
+) -> None:
+    window = MainWindow(warm_up=False)
+    qtbot.addWidget(window)
+    window.show()
+    (tab,) = window.session.tabs
+    tab.edit(tab.spec.with_value("device", "cuda:77"))
+    told: list[str] = []
+    tab.noted.connect(lambda sentence, is_error: told.append(sentence))
+    window.findChild(QPushButton, "runButton").click()
+    finish(tab)
+    assert len(told) == 1
+    assert "cuda:77" in told[0]
+    assert window.workbench.page_of(tab).figures.strip.text == told[0]
+
+
+def test_that_measuring_in_the_windows_process_gives_the_same_memory(
+    qtbot: object, finish: Finish
+) -> None:
+    window = MainWindow(warm_up=False)
+    qtbot.addWidget(window)
+    window.show()
+    (tab,) = window.session.tabs
+    tab.edit(tab.spec.with_changes({"measure.repetitions": 5, "measure.warmup": 1}))
+    bytes_seen = []
+    for place in Place:
+        window.preferences.change(place=place)
+        window.session.run(tab)
+        finish(tab)
+        assert tab.result.outcome is Outcome.FINISHED
+        bytes_seen.append((tab.result.memory.peak_bytes, tab.result.memory.by_category))
+    assert bytes_seen[0] == bytes_seen[1]
