@@ -15,16 +15,19 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench shots package clean
+.PHONY: help run test test-gpu lint bench shots package clean
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 run: $(VENV)/.installed-run ## open the window (with no display: run a preset here, files in results/)
 	$(BIN)/hogui
 
 test: $(VENV)/.installed-test ## run every test
 	QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+test-gpu: $(VENV)/.installed-test $(VENV)/.installed-cuda ## the tests that need a CUDA device and its build of torch
+	QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o python_files='gpu_*.py' tests/gpu $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint ## ruff, strict mypy on the core, who may import whom
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ from core.results.events import (
     Started,
     Warned,
 )
-from core.results.measurement import Measurement, Memory, Phase
+from core.results.measurement import Measurement, Memory, Phase, absences
 from core.results.memory_timeline import Curve, MemoryTimeline, PhaseSpan
 from core.results.outcome import Outcome
 from core.results.statistics import timing
@@ -37,8 +37,7 @@ CURVE_ONLY = (
     "The memory figures are those of the live curve, because the run did not get to its end: "
     "kernel temporaries are missing."
 )
-NO_MEMORY = "There are no memory figures, because the run ended before its memory pass."
-NO_TIME = "There are no times, because the run ended before its first timed repetition."
+NO_DURATIONS = "The phases have no durations, because the run did not get to its end."
 
 
 class PartialRun:
@@ -101,9 +100,11 @@ class PartialRun:
                 pass
 
     def complete(self, finished: Finished) -> Finished:
-        """The run's own last event, with what was sampled from outside put in."""
+        """The run's own last event, with what was seen and said outside its process put in."""
         timeline = self._with_samples(finished.timeline)
-        result = finished.result
+        outside = (said for said in self._warnings if said not in finished.result.warnings)
+        warnings = (*finished.result.warnings, *outside)
+        result = finished.result.model_copy(update={"warnings": warnings})
         if result.memory is not None:
             update = {"process_peak_bytes": self.resident_peak_bytes}
             result = result.model_copy(update={"memory": result.memory.model_copy(update=update)})
@@ -116,10 +117,11 @@ class PartialRun:
         memory = self._memory_figures(measured, timeline)
         time_figures = timing(self._seconds, self._first_s)
         warnings = [*self._warnings]
-        if measured is None:
-            warnings.append(NO_MEMORY if memory is None else CURVE_ONLY)
-        if time_figures is None:
-            warnings.append(NO_TIME)
+        if measured is None and memory is not None:
+            warnings.append(CURVE_ONLY)
+        if measured is not None and self._seconds:
+            warnings.append(NO_DURATIONS)
+        warnings += absences(memory, time_figures)
         result = Measurement(
             run_id=self.started.run_id,
             started_at=self.started.started_at,

@@ -37,19 +37,20 @@ from core.results.events import (
     Started,
     Warned,
 )
-from core.results.measurement import LayerCost, Measurement, Memory, Phase
+from core.results.measurement import LayerCost, Measurement, Memory, Phase, absences
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.results.statistics import timing
 from core.spec.declaration import InvalidSpec
 from core.spec.notices import notices
 from core.spec.run import RunSpec
-from core.spec.size import LeastBytes, least_bytes
+from core.spec.size import least_bytes
 from core.spec.workloads import Maml
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
-_MIB = 2**20
+_NO_ROOM = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
+"""How the CPU's allocator, the drivers, and cuBLAS and cuDNN say it where torch has no type."""
 
 
 def run(
@@ -121,7 +122,7 @@ class _Run:
         except (MemoryError, torch.OutOfMemoryError) as error:
             self._end(Outcome.OUT_OF_MEMORY, error)
         except Exception as error:  # a run whose operation raises is a result, not a crash
-            out_of_memory = "can't allocate memory" in str(error)
+            out_of_memory = any(words in str(error) for words in _NO_ROOM)
             self._end(Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.FAILED, error)
         yield Finished(
             result=self._result(),
@@ -148,9 +149,7 @@ class _Run:
         yield from self._allocator_pass(problem, execute)
         yield from self._time_passes(problem, execute)
         yield from self._outer_steps(problem)
-        yield from self._look_for_nan()
-        if self._save_tensors is not None and self._computed is not None:
-            write_tensors(self._save_tensors, problem, self._computed)
+        yield from self._save(problem)
 
     def _refusal(self) -> str | None:
         """Why this is certainly too large for the device, None where it may fit."""
@@ -158,7 +157,7 @@ class _Run:
         available = describe(self._device).available_bytes
         if least is None or available is None or least.total <= available:
             return None
-        return refusal_sentence(least, available, str(self._device))
+        return least.refusal(available, str(self._device))
 
     def _memory_pass(
         self, problem: Problem, execute: Callable[[Recorder], Computed]
@@ -167,7 +166,7 @@ class _Run:
         operation; nothing is timed meanwhile."""
         yield self._stage("memory")
         problem.reset()
-        ledger = Ledger(self._clock_s)
+        ledger = Ledger(self._clock_s, self._device)
         failure: list[BaseException] = []
 
         def watch() -> None:
@@ -190,8 +189,7 @@ class _Run:
         if failure:
             raise failure[0]
         yield from ledger.drain()
-        if self._computed is not None:
-            yield from self._warn(self._computed.warnings)
+        yield from self._warn(self._result_warnings())
 
     def _watch(
         self, ledger: Ledger, problem: Problem, execute: Callable[[Recorder], Computed]
@@ -208,7 +206,12 @@ class _Run:
     ) -> Iterator[Event]:
         yield self._stage("allocator")
         problem.reset()
-        self._allocator = allocator_peak(self._device, execute)
+
+        def unwatched(recorder: Recorder) -> None:
+            self._computed = None
+            self._computed = execute(recorder)
+
+        self._allocator = allocator_peak(self._device, unwatched)
         yield from self._warn(self._memory_warnings())
         memory = self._memory()
         if self._ledger is not None and memory is not None:
@@ -259,26 +262,39 @@ class _Run:
         yield self._stage("outer_steps")
         for index, loss in enumerate(learn(problem)):
             self._learning_curve.append(loss if math.isfinite(loss) else None)
+            if None in self._learning_curve[-1:] and self._learning_curve.count(None) == 1:
+                yield from self._warn(
+                    [f"The outer loss is NaN or infinite at outer step {index + 1}."]
+                )
             yield OuterStep(index=index, loss=self._learning_curve[-1], about=workload.outer_steps)
 
-    def _look_for_nan(self) -> Iterator[Event]:
-        """A loss or gradient that is not finite is a result; every figure it touches says so."""
+    def _result_warnings(self) -> Iterator[str]:
+        """A loss or gradient that is not finite, or zero throughout, is a result that says so."""
         if self._ledger is None or self._computed is None:
             return
-        sentences = []
+        yield from self._computed.warnings
         if not math.isfinite(float(self._computed.loss)):
-            sentences.append("The loss is not a finite number (NaN or infinite).")
+            yield "The loss is not a finite number (NaN or infinite)."
         touched = [phase.name for phase in self._ledger.phases if not phase.result_is_finite]
         if touched:
             others = f" and those of {len(touched) - 1} later phases" if touched[1:] else ""
-            sentences.append(
+            yield (
                 f"The results of {touched[0]}{others} hold NaN or infinite values; they have no "
                 "norm."
             )
-        if None in self._learning_curve:
-            step = self._learning_curve.index(None) + 1
-            sentences.append(f"The outer loss is NaN or infinite from outer step {step} on.")
-        yield from self._warn(sentences)
+        last = self._ledger.phases[-1]
+        if last.result_norm == 0 and not self._computed.warnings:
+            yield f"The result of {last.name} is zero in every entry."
+
+    def _save(self, problem: Problem) -> Iterator[Event]:
+        if self._save_tensors is None or self._computed is None:
+            return
+        try:
+            write_tensors(self._save_tensors, problem, self._computed)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            sentence = f"{self._save_tensors} could not be written ({reason}); it holds no tensors."
+            yield from self._warn([sentence])
 
     def _warn(self, sentences: Iterator[str] | tuple[str, ...] | list[str]) -> Iterator[Event]:
         for sentence in sentences:
@@ -304,6 +320,7 @@ class _Run:
         return time.perf_counter() - self._clock_s
 
     def _result(self) -> Measurement:
+        memory, time_figures = self._memory(), timing(self._samples, self._first_s)
         return Measurement(
             run_id=self._run_id,
             started_at=self._started_at,
@@ -311,12 +328,12 @@ class _Run:
             environment=self._environment,
             outcome=self._outcome,
             error=self._error,
-            memory=self._memory(),
-            time=timing(self._samples, self._first_s),
+            memory=memory,
+            time=time_figures,
             phases=self._phase_rows(),
             layers=self._layer_rows(),
             learning_curve=tuple(self._learning_curve),
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *absences(memory, time_figures)),
         )
 
     def _memory(self) -> Memory | None:
@@ -360,23 +377,6 @@ class _Run:
             )
             for row in self._spec.model.trace()
         )
-
-
-def refusal_sentence(least: LeastBytes, available: int, device: str) -> str:
-    """Why a run is certainly too large, with the figures."""
-    parts = ", ".join(
-        f"{name} {count / _MIB:,.0f}"
-        for name, count in (
-            ("parameters", least.parameters),
-            ("data", least.data),
-            ("result", least.result),
-            ("activations", least.activations),
-        )
-    )
-    return (
-        f"It needs at least {least.total / _MIB:,.0f} MiB ({parts}) and {device} has "
-        f"{available / _MIB:,.0f} MiB free; it was not started, and can be forced."
-    )
 
 
 def _first_sentence(error: BaseException) -> str:

@@ -15,8 +15,13 @@ from core.engine.problem import Problem
 def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
     """Writes ``parameters/NAME``, ``buffers/NAME``, ``data/NAME`` and ``result/NAME`` arrays.
 
-    NAME is the parameter's name in the built ``nn.Module``. The file appears whole or not at all.
+    NAME is the parameter's name in the built ``nn.Module``; buffers are those of the initial state.
+    The file appears whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
     """
+    problem.reset()
     groups = {
         "parameters": problem.parameters,
         "buffers": problem.buffers,
@@ -29,9 +34,12 @@ def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
         for name, tensor in tensors.items()
     }
     unfinished = file.with_name(f".{file.name}.unfinished")
-    with unfinished.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
-    os.replace(unfinished, file)
+    try:
+        with unfinished.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+        os.replace(unfinished, file)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

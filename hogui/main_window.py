@@ -10,14 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QSize, QTimer, Signal
+from PySide6.QtCore import QEvent, QSize, QTimer, Signal
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
     QDropEvent,
-    QMoveEvent,
     QPaintEvent,
-    QResizeEvent,
 )
 from PySide6.QtWidgets import QApplication, QMainWindow, QVBoxLayout, QWidget
 from typing_extensions import override
@@ -29,7 +27,7 @@ from hogui.menus import Menus
 from hogui.pages.message_strip import MessageStrip
 from hogui.pages.tabs import ConfigurationTabs, TabPage
 from hogui.preferences import Preferences
-from hogui.session_file import read_session
+from hogui.session_file import from_base64, read_session, to_base64
 from hogui.status_line import StatusLine
 from hogui.theme import theme
 from hogui.tool_bar import ToolBar
@@ -54,6 +52,8 @@ class MainWindow(QMainWindow):
     framePainted = Signal()
     filled = Signal()
     completed = Signal()
+    _noticed = Signal(str)
+    """A sentence from any thread."""
 
     def __init__(
         self, *, source: Source | None = None, warm_up: bool = True, defer: bool = False
@@ -69,7 +69,7 @@ class MainWindow(QMainWindow):
         self._source, self._warms_up = source, warm_up
         self.home = home()
         self._is_deferred = defer
-        self._is_painted = self._is_filled = False
+        self._is_painted = self._is_filled = self._is_completed = False
         self.preferences = Preferences(self.home, self)
         self._dress()
         self._kept = read_session(self.home)
@@ -100,7 +100,8 @@ class MainWindow(QMainWindow):
         from hogui.window_commands import WindowCommands
         from hogui.workbench import Workbench
 
-        store = RunStore(self.home)
+        self._noticed.connect(self.tell)
+        store = RunStore(self.home, self._noticed.emit)
         choices = self.preferences
         self.session = Session(
             lambda: self._source or source_for(choices.choices.place), store.keep, self
@@ -128,7 +129,7 @@ class MainWindow(QMainWindow):
         self.workbench.layoutChanged.connect(self.keeper.mark)
         self.keeper.failed.connect(partial(self.tell, is_error=True))
         if "page" in self._kept.layout:
-            self.workbench.set_splitter_state(_from_base64(self._kept.layout["page"]))
+            self.workbench.set_splitter_state(from_base64(self._kept.layout["page"]))
         told = self.workbench.restore(self._kept, plots_first=self._is_deferred)
         if told:
             self.tell("\n".join(told), is_error=True)
@@ -146,6 +147,7 @@ class MainWindow(QMainWindow):
         if self._warms_up:
             # Last: importing in a thread holds up the one that paints.
             QTimer.singleShot(0, self.warm_up.start)
+        self._is_completed = True
         self.completed.emit()
 
     def open_file(self, path: Path) -> None:
@@ -185,7 +187,7 @@ class MainWindow(QMainWindow):
     def _show_frame_as_kept(self) -> None:
         """Size and titles of the last time, before the configurations can be read."""
         geometry = self._kept.layout.get("window")
-        if geometry is None or not self.restoreGeometry(_from_base64(geometry)):
+        if geometry is None or not self.restoreGeometry(from_base64(geometry)):
             self.resize(FIRST_SIZE)
         if not self.preferences.choices.restore_tabs:
             self._kept.tabs.clear()
@@ -196,8 +198,8 @@ class MainWindow(QMainWindow):
 
     def _layout_to_keep(self) -> dict[str, str]:
         return {
-            "window": _to_base64(self.saveGeometry()),
-            "page": _to_base64(self.workbench.splitter_state()),
+            "window": to_base64(self.saveGeometry()),
+            "page": to_base64(self.workbench.splitter_state()),
         }
 
     # Events.
@@ -211,16 +213,10 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, self.framePainted.emit)
 
     @override
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        if self._is_filled:
+    def event(self, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.Move) and self._is_completed:
             self.keeper.mark()
-
-    @override
-    def moveEvent(self, event: QMoveEvent) -> None:
-        super().moveEvent(event)
-        if self._is_filled:
-            self.keeper.mark()
+        return super().event(event)
 
     @override
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -246,11 +242,3 @@ class MainWindow(QMainWindow):
             self.warm_up.requestInterruption()
             self.warm_up.wait()
         super().closeEvent(event)
-
-
-def _to_base64(state: QByteArray) -> str:
-    return bytes(state.toBase64().data()).decode()
-
-
-def _from_base64(text: str) -> QByteArray:
-    return QByteArray.fromBase64(QByteArray(text.encode()))

@@ -5,7 +5,7 @@ The history is imported with the first call: the window's first picture does not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +27,14 @@ class StoreError(RuntimeError):
 class RunStore:
     """The history of one folder, and CSV files from it."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, home: Path, tell: Callable[[str], None]) -> None:
+        """Opens nothing yet.
+
+        Args:
+            home: the folder of the history.
+            tell: takes a sentence about a history that had to be begun anew, from any thread.
+        """
+        self._home, self._tell = home, tell
 
     def keep(self, event: Started | Finished) -> None:
         """Commits a run when it begins and when it ends.
@@ -82,7 +88,11 @@ class RunStore:
     def _history(self) -> Iterator[History]:
         from core.history import History, HistoryError
 
+        history = History(self._home)
         try:
-            yield History(self._home)
+            yield history
         except HistoryError as error:
             raise StoreError(str(error)) from error
+        finally:
+            if history.notice is not None:
+                self._tell(history.notice)

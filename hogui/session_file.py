@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PySide6.QtCore import QByteArray
+
 from hogui.home import read_json, write_json
 
 if TYPE_CHECKING:
@@ -117,6 +119,16 @@ def write_session(
         "layout": layout,
     }
     write_json(home / "session.json", document, durable=durable)
+
+
+def to_base64(state: QByteArray) -> str:
+    """A state that Qt has saved, as text."""
+    return bytes(state.toBase64().data()).decode()
+
+
+def from_base64(text: str) -> QByteArray:
+    """The state that ``to_base64`` made text of."""
+    return QByteArray.fromBase64(QByteArray(text.encode()))
 
 
 def _tab_document(tab: OpenTab) -> dict[str, Any]:

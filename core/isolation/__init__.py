@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from multiprocessing import connection as pipes
 from pathlib import Path
@@ -29,9 +28,11 @@ from core.isolation.child import (
     Job,
 )
 from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
+from core.isolation.samples import ProcessMemory
+from core.measure.driver_memory import DriverMemory
 from core.partial import PartialRun, started_here
 from core.results.device import Device
-from core.results.events import Event, Finished, ResidentSample, Started, decode
+from core.results.events import Event, Finished, Started, decode
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
 from core.spec.run import RunSpec
@@ -39,7 +40,6 @@ from core.spec.run import RunSpec
 __all__ = ["Isolation", "NotReady", "query_devices", "ready", "run_isolated", "warm_up"]
 
 POLL_S: Final = 0.033
-SAMPLE_S: Final = 0.050
 NEAR_FULL: Final = 0.8
 """A killed process that held this share of the machine was probably killed for its memory."""
 
@@ -51,6 +51,7 @@ class Isolation:
         method: how processes are started; by default what is fastest on this platform.
         run: ``module:function`` of the runner, which only the children import.
         devices: ``module:function`` that lists the devices.
+        driver_memory: follows a process, by its number, on devices with CUDA.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class Isolation:
         method: StartMethod | None = None,
         run: str = "core.runner:run",
         devices: str = "core.measure.devices:devices",
+        driver_memory: Callable[[int], DriverMemory] = DriverMemory,
     ) -> None:
         fastest: StartMethod = "spawn" if sys.platform == "win32" else "forkserver"
         self._nursery = Nursery(method or fastest, run, devices)
+        self._driver_memory = driver_memory
         self._warming: Future[bool] | None = None
 
     def warm_up(self) -> Future[bool]:
@@ -107,7 +110,8 @@ class Isolation:
             force=force,
             save_tensors=None if save_tensors is None else save_tensors.absolute(),
         )
-        return _Run(self._nursery, started, job, cancelled or Flag()).events()
+        run = _Run(self._nursery, started, job, cancelled or Flag(), self._driver_memory)
+        return run.events()
 
     def query_devices(self) -> tuple[Device, ...]:
         """The devices of this machine, asked in a child process.
@@ -137,8 +141,16 @@ class Isolation:
 class _Run:
     """One run in one process, seen from outside."""
 
-    def __init__(self, nursery: Nursery, started: Started, job: Job, cancelled: Flag) -> None:
+    def __init__(
+        self,
+        nursery: Nursery,
+        started: Started,
+        job: Job,
+        cancelled: Flag,
+        driver_memory: Callable[[int], DriverMemory],
+    ) -> None:
         self._nursery = nursery
+        self._driver_memory = driver_memory
         self._cancelled = cancelled
         self._job = job
         self._partial = PartialRun(started)
@@ -157,16 +169,19 @@ class _Run:
             yield self._partial.end(Outcome.CANCELLED)
             return
         end: End | None = None
+        memory = ProcessMemory(child.pid, self._driver_memory)
         try:
-            yield from self._listen(child)
+            yield from self._listen(child, memory)
             self._nursery.kill(child)
             yield from self._remaining(child)
             end = self._nursery.end(child)
         finally:
+            warnings = tuple(memory.end())
             if end is None:
                 self._nursery.end(child)
         if not self._spoken:
             yield self._partial.started
+        yield from self._seen(warnings)
         yield self._last(end)
 
     def _child(self) -> Child | None:
@@ -178,15 +193,14 @@ class _Run:
                 return None
         return taken.result()
 
-    def _listen(self, child: Child) -> Iterator[Event]:
+    def _listen(self, child: Child, memory: ProcessMemory) -> Iterator[Event]:
         """Events and samples as they come, until the run is over, cancelled or dead."""
         try:
             child.connection.send_bytes(self._job.model_dump_json().encode())
         except OSError:
             return
-        memory = _ResidentMemory(child.pid)
         while self._finished is None and not self._cancelled.is_set():
-            patience = min(POLL_S, max(memory.due_s - time.perf_counter(), 0.0))
+            patience = min(POLL_S, memory.wait_s)
             heard = pipes.wait([child.connection, child.sentinel], patience)
             if child.connection in heard:
                 try:
@@ -195,10 +209,8 @@ class _Run:
                     return
             elif heard:
                 return
-            sample = memory.sample(self._partial.started.clock_s) if self._spoken else None
-            if sample is not None:
-                self._partial.add(sample)
-                yield sample
+            if self._spoken:
+                yield from self._seen(memory.samples(self._partial.started))
 
     def _remaining(self, child: Child) -> Iterator[Event]:
         """What a process had sent before it ended."""
@@ -220,6 +232,10 @@ class _Run:
                 self._finished = event
                 return
             self._spoken = True
+            yield from self._seen((event,))
+
+    def _seen(self, events: Iterable[Event]) -> Iterator[Event]:
+        for event in events:
             self._partial.add(event)
             yield event
 
@@ -234,29 +250,6 @@ class _Run:
                 end, self._partial.resident_peak_bytes or 0, psutil.virtual_memory().total
             ),
         )
-
-
-class _ResidentMemory:
-    """Samples the memory of a process from outside."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._process: psutil.Process | None = None
-        self.due_s = 0.0
-
-    def sample(self, clock_s: float) -> ResidentSample | None:
-        """The next sample, None while it is not due or the process is gone."""
-        now = time.perf_counter()
-        if now < self.due_s:
-            return None
-        self.due_s = now + SAMPLE_S
-        try:
-            if self._process is None:
-                self._process = psutil.Process(self._pid)
-            total = self._process.memory_info().rss
-        except psutil.Error:
-            return None
-        return ResidentSample(t_s=max(now - clock_s, 0.0), total_bytes=total)
 
 
 def crash_sentence(end: End, resident_bytes: int, machine_bytes: int) -> str:

@@ -2,7 +2,8 @@
 
 The CPU has no allocator statistics; there the profiler's ``[memory]`` events of a clean pass are
 the truth (one event an allocation or release, with the bytes). On CUDA it is
-``max_memory_allocated`` after a reset. Devices with neither have no true peak.
+``max_memory_allocated`` after a reset, which counts in blocks: 512 bytes are the least, and up to
+1 MiB of a large one may lie idle. Devices with neither have no true peak.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class AllocatorPeak:
 def allocator_peak(
     device: torch.device, compute: Callable[[Recorder], object]
 ) -> AllocatorPeak | None:
-    """Runs ``compute`` once and asks the allocator; None where the device cannot tell.
+    """Runs ``compute`` and asks the allocator; None where the device cannot tell.
 
     What ``compute`` needs must exist before, since the release of older tensors is not counted.
     """
@@ -121,7 +122,11 @@ class _CounterMarks(Silent):
 
 
 def _from_statistics(device: torch.device, compute: Callable[[Recorder], object]) -> AllocatorPeak:
+    # The first products and convolutions of a thread take workspaces that stay for good, and blocks
+    # left over from other passes are larger than what is put into them: neither may count.
+    compute(Silent())
     torch.accelerator.synchronize(device)
+    torch.accelerator.empty_cache()
     torch.accelerator.reset_peak_memory_stats(device)
     marks = _CounterMarks(device)
     computed = compute(marks)

@@ -82,7 +82,9 @@ class _EventClock(Silent):
 
     def _stamp(self) -> torch.Event:
         event = torch.Event(self._device, enable_timing=True)
-        event.record()
+        # An event knows the kind of its device only: by itself it would be recorded on the current
+        # device, which is the first one.
+        event.record(torch.accelerator.current_stream(self._device))
         return event
 
     @override

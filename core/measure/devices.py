@@ -16,7 +16,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def devices() -> tuple[Device, ...]:
     """The accelerators, then the CPU."""
-    return (*_accelerators(), cpu())
+    return (*(_accelerator(device) for device in _accelerators()), cpu())
 
 
 def cpu() -> Device:
@@ -37,7 +37,7 @@ def resolve(name: str) -> torch.device:
     Raises:
         InvalidSpec: this machine has no such device; the sentence lists those it has.
     """
-    known = [device.name for device in devices()]
+    known = [*(str(device) for device in _accelerators()), "cpu"]
     if name == "auto":
         return torch.device(known[0])
     indexed = f"{name}:0" if f"{name}:0" in known else name
@@ -48,18 +48,20 @@ def resolve(name: str) -> torch.device:
 
 
 def describe(device: torch.device) -> Device:
-    """The listed device that ``device`` is."""
-    return next(candidate for candidate in devices() if candidate.name == str(device))
+    """What is known of one device.
+
+    Asks that one alone: the answer costs a process hundreds of MiB on each device that it asks.
+    """
+    return cpu() if device.type == "cpu" else _accelerator(device)
 
 
-def _accelerators() -> tuple[Device, ...]:
+def _accelerators() -> tuple[torch.device, ...]:
     if not torch.accelerator.is_available():
         return ()
     kind = torch.accelerator.current_accelerator()
     assert kind is not None
     return tuple(
-        _accelerator(torch.device(kind.type, index))
-        for index in range(torch.accelerator.device_count())
+        torch.device(kind.type, index) for index in range(torch.accelerator.device_count())
     )
 
 

@@ -8,15 +8,16 @@ a tensor was for is known only when it dies, so the live curve shows the categor
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 import weakref
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -30,6 +31,7 @@ from core.results.memory_timeline import MemoryTimeline, PhaseSpan
 NO_LAYER = -1
 _NO_PHASE = -1
 _ADD = torch.ops.aten.add.Tensor
+_CPU = torch.device("cpu")
 
 
 class PassCancelledError(Exception):
@@ -103,11 +105,13 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         since_s: ``time.perf_counter()`` at second 0 of the run.
+        device: whose memory is followed; a run on an accelerator keeps a little on the CPU too.
     """
 
-    def __init__(self, since_s: float) -> None:
+    def __init__(self, since_s: float, device: torch.device = _CPU) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._since_s = since_s
+        self._device = device
         self._log = LedgerLog()
         self._blocks: list[Block] = []
         self._known: dict[int, tuple[int, weakref.ref[torch.UntypedStorage]]] = {}
@@ -128,6 +132,19 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         """WORKAROUND: true, the default, loads torch._dynamo at the first operation: a second."""
         return False
+
+    @override
+    def __enter__(self) -> Self:
+        # An accelerator's backward passes have a thread of their own, which numbers autograd nodes
+        # from 0 again: their layers could not be told apart. So they run in the caller's thread.
+        self._one_thread = torch.autograd.set_multithreading_enabled(False)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    @override
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        self._one_thread.__exit__(*raised)
 
     # What the engine says.
 
@@ -168,17 +185,17 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._mark_sequence(index)
 
     def hold(self, category: str, tensors: Iterable[torch.Tensor]) -> None:
-        for tensor in tensors:
-            known = self._known.get(_key(tensor))
+        for part in (part for tensor in tensors for part in _strided(tensor)):
+            known = self._known.get(part.untyped_storage()._cdata)
             if known is not None and self._blocks[known[0]].held is None:
                 self._blocks[known[0]].held = category
 
     def result(self, tensors: Iterable[torch.Tensor]) -> None:
         """Takes the norm unseen, so that looking does not change what is looked at."""
         with _disable_current_modes(), torch.no_grad():
-            total = sum(float(_dense(tensor).double().square().sum()) for tensor in tensors)
-        self._finite = math.isfinite(total)
-        self._norm = math.sqrt(total) if self._finite else None
+            norm = _norm([_dense(tensor) for tensor in tensors])
+        self._finite = math.isfinite(norm)
+        self._norm = norm if self._finite else None
 
     # What torch says.
 
@@ -228,6 +245,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _track(self, tensor: torch.Tensor, held: str | None = None, layer: int = NO_LAYER) -> None:
         for part in _strided(tensor):
+            if part.device != self._device:
+                continue
             storage = part.untyped_storage()
             key = storage._cdata
             if key in self._known:
@@ -299,11 +318,13 @@ def _accumulates_in_place(args: tuple[Any, ...], kwargs: dict[str, Any] | None) 
 
     WORKAROUND: torch/csrc/autograd/input_buffer.cpp adds out of place under any dispatch mode, so
     the mode would change what it measures. An operand that nobody else holds is counted 4 times
-    here (buffer, stack, wrapper, argument), its storage twice; tests compare with the allocator.
+    here (buffer, stack, wrapper, argument), its storage twice, and Python knows it by ``args``
+    alone: what a custom backward still holds must not be written to. Tests compare with the
+    allocator, and results with those of an unwatched pass.
     """
     if torch.is_grad_enabled() or kwargs or len(args) != 2:
         return False
-    if _running_node() is None:
+    if _running_node() is None or _references(args) > _HELD_BY_DISPATCH_ALONE:
         return False
     old, new = args
     return (
@@ -317,8 +338,16 @@ def _accumulates_in_place(args: tuple[Any, ...], kwargs: dict[str, Any] | None) 
     )
 
 
+def _references(args: tuple[Any, ...]) -> int:
+    """Python's own references to the first argument."""
+    first = args[0]
+    return sys.getrefcount(first)
+
+
 _EXCLUSIVE_TENSOR = 4
 _EXCLUSIVE_STORAGE = 2
+_HELD_BY_DISPATCH_ALONE = _references((object(),)) + 1
+"""By the arguments, and by torch while it calls."""
 
 
 @cache
@@ -332,11 +361,6 @@ def _running_node() -> Any:
     return torch._C._current_autograd_node()
 
 
-def _key(tensor: torch.Tensor) -> int:
-    part = next(_strided(tensor))
-    return int(part.untyped_storage()._cdata)
-
-
 def _strided(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     """The tensors that own memory: a sparse tensor is its indices and its values."""
     if tensor.layout == torch.sparse_coo:
@@ -344,6 +368,19 @@ def _strided(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         yield tensor._values()
     else:
         yield tensor
+
+
+def _norm(tensors: Sequence[torch.Tensor]) -> float:
+    """The Euclidean norm of all entries, not finite where one is not."""
+    # On the CPU: Apple's devices have no doubles, and others may have no room for them.
+    doubles = [tensor.cpu().double() for tensor in tensors if tensor.numel()]
+    largest = max((float(tensor.abs().max()) for tensor in doubles), default=0.0)
+    if any(bool(tensor.isnan().any()) for tensor in doubles):
+        return math.nan
+    if largest == 0 or math.isinf(largest):
+        return largest
+    # Scaled, since the squares of large numbers are infinite.
+    return largest * math.sqrt(sum(float((t / largest).square().sum()) for t in doubles))
 
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor:

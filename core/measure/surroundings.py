@@ -10,6 +10,7 @@ import torch
 
 import core
 from core.measure.devices import cpu, describe
+from core.measure.driver_memory import driver_version
 from core.measure.processor import processor_name
 from core.results.environment import Environment
 
@@ -31,11 +32,32 @@ def environment(device: torch.device, threads: int) -> Environment:
         device_name=described.title,
         device_memory_bytes=described.memory_bytes,
         driver=_driver(device),
+        numerics=_numerics(device),
     )
 
 
 def _driver(device: torch.device) -> str | None:
-    """Version of the CUDA runtime or of ROCm that torch was built with."""
+    """Version of ROCm or of the CUDA runtime that torch was built with, and of NVIDIA's driver."""
     if device.type != "cuda":
         return None
-    return f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+    if torch.version.hip:
+        return f"ROCm {torch.version.hip}"
+    version = driver_version()
+    return f"CUDA {torch.version.cuda}" + (f", driver {version}" if version else "")
+
+
+def _numerics(device: torch.device) -> str | None:
+    """What decides, beside the precision of the spec, which kernels run and how exact they are."""
+    if device.type != "cuda":
+        return None
+    tf32 = {
+        "matrix products": torch.backends.cuda.matmul.allow_tf32,
+        "convolutions": torch.backends.cudnn.allow_tf32,
+    }
+    allowed = " and ".join(name for name, is_allowed in tf32.items() if is_allowed)
+    choice = "by trial" if torch.backends.cudnn.benchmark else "by rule"
+    version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return (
+        f"cuDNN {version}, its kernels chosen {choice}; "
+        f"float32 shortened to TF32 in {allowed or 'nothing'}"
+    )

@@ -6,7 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Environment(BaseModel):
-    """Facts that must agree before two runs may be compared, and some that explain a figure."""
+    """Facts that must agree before two runs may be compared, and some that explain a figure.
+
+    Attributes:
+        driver: versions below torch, None on the CPU.
+        numerics: settings of an accelerator's libraries that change times and rounding.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,3 +28,4 @@ class Environment(BaseModel):
     device_name: str
     device_memory_bytes: int | None = None
     driver: str | None = None
+    numerics: str | None = None

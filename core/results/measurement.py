@@ -33,7 +33,8 @@ class Memory(_Value):
     Attributes:
         baseline_bytes: parameters, buffers and data that exist before the workload.
         peak_bytes: the allocator's highest total above the baseline.
-        by_category: at the peak; sums to baseline + peak.
+        by_category: what was alive when the ledger's total was highest; sums to baseline + peak
+            through ``kernel_temporaries``, which is the allocator's peak minus the ledger's.
         process_peak_bytes: highest sampled resident memory of the whole process, in bytes.
     """
 
@@ -54,7 +55,8 @@ class Timing(_Value):
     Attributes:
         interval_s: 95 % interval of the median.
         samples_s: every timed repetition, in order.
-        first_s: the first, cold call.
+        first_s: the first clean call, before the warm-up has settled; the memory passes, which
+            load and compile what a process needs once, come before it.
     """
 
     median_s: float
@@ -101,13 +103,23 @@ class Check(_Value):
     passed: bool
 
 
+NO_MEMORY = "There are no memory figures, because the run ended before its memory pass."
+NO_TIME = "There are no times, because the run ended before its first timed repetition."
+
+
+def absences(memory: Memory | None, time: Timing | None) -> tuple[str, ...]:
+    """Why figures are absent, one sentence each."""
+    absent = ((memory, NO_MEMORY), (time, NO_TIME))
+    return tuple(sentence for figure, sentence in absent if figure is None)
+
+
 class Measurement(_Value):
     """Everything that is known of one run. Figures that could not be had are None, with a warning.
 
     Attributes:
         started_at: ISO 8601, UTC.
         error: why the run did not finish, one sentence.
-        learning_curve: outer loss after each outer step, for workloads that have them.
+        learning_curve: outer loss before each outer step, for workloads that have them.
     """
 
     version: Literal[1] = FORMAT_VERSION

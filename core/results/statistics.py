@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from functools import lru_cache
 
 from core.results.measurement import Timing
 
 STABLE_RELATIVE_INTERVAL = 0.02
 """A median is called stable when its interval is at most this wide, relative to it (±1 %)."""
 
+_NORMAL_FROM = 200
+"""Number of samples from which the binomial distribution is taken for a normal one."""
+
 
 def median_interval(samples: Sequence[float]) -> tuple[float, float]:
     """Distribution-free 95 % interval of the median, from order statistics.
 
-    Ranks n/2 ± 1.96·√n/2 (Conover 1999, Practical Nonparametric Statistics, section 3.2). With
-    fewer than six samples the extremes are returned, which cover less than 95 %.
+    The r-th smallest and the r-th largest sample, r being the largest rank whose two tails of the
+    binomial distribution (n, 1/2) hold at most 5 % (Conover 1999, Practical Nonparametric
+    Statistics, section 3.2). With fewer than six samples the extremes are returned, which cover
+    less than 95 %.
 
     Raises:
         ValueError: no samples.
@@ -24,11 +30,20 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float]:
     if not samples:
         raise ValueError("an interval needs at least one sample")
     ordered = sorted(samples)
-    count = len(ordered)
-    reach = 1.959964 * math.sqrt(count) / 2
-    low = max(math.floor(count / 2 - reach), 0)
-    high = min(math.ceil(count / 2 + reach), count - 1)
-    return ordered[low], ordered[high]
+    left_out = _left_out(len(ordered))
+    return ordered[left_out], ordered[-1 - left_out]
+
+
+@lru_cache(maxsize=4096)
+def _left_out(count: int) -> int:
+    """How many samples at each end lie outside the interval."""
+    if count > _NORMAL_FROM:
+        return math.floor((count - 1.959964 * math.sqrt(count)) / 2) - 1
+    tail, left_out = 0.0, -1
+    while tail + math.comb(count, left_out + 1) / 2**count <= 0.025:
+        left_out += 1
+        tail += math.comb(count, left_out) / 2**count
+    return max(left_out, 0)
 
 
 def relative_width(samples: Sequence[float]) -> float:

@@ -35,6 +35,7 @@ def inconsistencies(
         problems += _loss(loss, output)
         problems += _data(data, model, output, loss, workload)
         problems += _workload(workload, model)
+        problems += _batch_norm(model, data, workload)
         problems += _mitigation(mitigation, model)
     return tuple(problems)
 
@@ -195,6 +196,25 @@ def _workload(workload: Workload, model: StackModel) -> Iterator[Problem]:
             'workload.wrt: "inputs" was given; the inputs of an embedding are whole numbers, '
             'allowed: "parameters".',
         )
+
+
+def _batch_norm(model: StackModel, data: Data, workload: Workload) -> Iterator[Problem]:
+    """A variance needs two values."""
+    batches: tuple[tuple[tuple[str, str], int], ...] = ((("data", "batch_size"), data.batch_size),)
+    if isinstance(workload, Maml):
+        batches = (
+            (("workload", "support"), workload.support),
+            (("workload", "query"), workload.query),
+        )
+    for row in model.trace():
+        for path, count in batches:
+            positions = math.prod((row.input_shape or (1,))[1:])
+            if row.layer.kind == "batch_norm" and count * positions < 2:
+                yield Problem(
+                    path,
+                    f"{'.'.join(path)}: {count} was given; batch_norm (layer {row.index + 1}) "
+                    "needs at least 2 values a channel.",
+                )
 
 
 def _mitigation(mitigation: Mitigation, model: StackModel) -> Iterator[Problem]:

@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from core.spec.declaration import Spec, declare
-from core.spec.layers import Positive
 
 DIGIT_CLASSES = 10
 DIGIT_SHAPE = (8, 8)
@@ -17,7 +16,7 @@ DIGITS_PER_CLASS = 174
 
 class _Data(Spec):
     kind: str
-    batch_size: Positive = declare(
+    batch_size: int = declare(
         64, label="Batch size", help="Examples in one computation; unused by MAML.", minimum=1
     )
 
@@ -42,7 +41,7 @@ class DigitsData(_Data):
 
     title: ClassVar[str] = "Handwritten digits"
     kind: Literal["digits"] = "digits"
-    ways: Annotated[int, Field(ge=2, le=DIGIT_CLASSES)] = declare(
+    ways: int = declare(
         5,
         label="Ways",
         help="Classes in a task; support and query are multiples of it.",

@@ -10,22 +10,41 @@ import types
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeGuard, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 Path = tuple[str | int, ...]
 FieldKind = Literal[
     "int", "float", "bool", "choice", "text", "int_or_auto", "int_or_pair", "shape", "file"
 ]
+LARGEST_WHOLE: Final = 10**9
+"""Greatest whole number of a field that declares no maximum: beyond it, nothing can be computed."""
+_WHOLE_KINDS: Final = ("int", "int_or_auto", "int_or_pair", "shape")
 
 
 class Spec(BaseModel):
     """Base of every spec value: frozen, no unknown keys, no silent conversion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _within_declared_limits(cls, value: object, info: ValidationInfo) -> object:
+        """What is declared is what is checked, in unions and lists too."""
+        field = _fields_by_name(cls).get(info.field_name or "")
+        if field is not None and not field.admits(value):
+            raise PydanticCustomError("outside_limits", "a value within its limits")
+        return value
 
 
 @dataclass(frozen=True)
@@ -92,13 +111,23 @@ class DeclaredField:
             "file": "the path of a file",
         }.get(self.kind, "text")
 
+    def admits(self, value: object) -> bool:
+        """Do all numbers of a value of the right type lie within the limits?"""
+        numbers = value if isinstance(value, tuple) else (value,)
+        return not any(
+            (self.minimum is not None and number < self.minimum)
+            or (self.maximum is not None and number > self.maximum)
+            for number in numbers
+            if isinstance(number, int | float)
+        )
+
     def _limits(self) -> str:
-        low, high = self.minimum, self.maximum
-        if low is not None and high is not None:
-            return f" from {low:g} to {high:g}"
-        if low is not None:
-            return f" of at least {low:g}"
-        return f" of at most {high:g}" if high is not None else ""
+        low, high = _number_text(self.minimum), _number_text(self.maximum)
+        if low and high:
+            return f" from {low} to {high}"
+        if low:
+            return f" of at least {low}"
+        return f" of at most {high}" if high else ""
 
 
 def declare(
@@ -120,7 +149,7 @@ def declare(
         help: one sentence for a tool tip and the command line.
         unit: the unit of the number, empty for none.
         minimum: least allowed number.
-        maximum: greatest allowed number.
+        maximum: greatest allowed number; whole numbers end at LARGEST_WHOLE where it is left out.
         advanced: true for a field that a form shows only on demand.
         file: true for text that is the path of a file.
     """
@@ -143,11 +172,22 @@ def whole(minimum: int | None = None, maximum: int | None = None) -> Any:
     return Field(ge=minimum, le=maximum)
 
 
+def _number_text(number: float | None) -> str:
+    if number is None:
+        return ""
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
+
 @cache
 def declared_fields(cls: type[Spec]) -> tuple[DeclaredField, ...]:
     """The declared fields of ``cls`` in order; nested specs and the ``kind`` tag are left out."""
     described = (_describe(name, info) for name, info in cls.model_fields.items() if name != "kind")
     return tuple(field for field in described if field is not None)
+
+
+@cache
+def _fields_by_name(cls: type[Spec]) -> dict[str, DeclaredField]:
+    return {field.name: field for field in declared_fields(cls)}
 
 
 def declared_field(cls: type[Spec], name: str) -> DeclaredField:
@@ -156,10 +196,7 @@ def declared_field(cls: type[Spec], name: str) -> DeclaredField:
     Raises:
         KeyError: ``cls`` declares no plain field of that name.
     """
-    for field in declared_fields(cls):
-        if field.name == name:
-            return field
-    raise KeyError(name)
+    return _fields_by_name(cls)[name]
 
 
 def _describe(name: str, info: FieldInfo) -> DeclaredField | None:
@@ -170,6 +207,8 @@ def _describe(name: str, info: FieldInfo) -> DeclaredField | None:
     kind = _kind(members, bool(extra["file"]))
     words = [argument for member in members for argument in _literals(member)]
     minimum, maximum = extra["minimum"], extra["maximum"]
+    if maximum is None and kind in _WHOLE_KINDS:
+        maximum = LARGEST_WHOLE
     return DeclaredField(
         name=name,
         kind=kind,
@@ -263,16 +302,26 @@ def _wrong_value(path: Path, owner: type[Spec] | None, detail: ErrorDetails) -> 
         if field is not None:
             allowed = field.allowed
         elif info is not None:
-            allowed = "a JSON object"
+            allowed = _allowed_type(info.annotation, path[-1])
     return f"{dotted(path)}: {given} was given; allowed: {allowed}."
+
+
+def _allowed_type(annotation: Any, last: str | int) -> str:
+    """What a field without a declaration takes: specs, lists of them, or fixed words."""
+    members = tuple(_members(annotation))
+    words = [json.dumps(word) for member in members for word in _literals(member)]
+    if words:
+        return " or ".join(words)
+    is_list = isinstance(last, str) and any(get_origin(member) is tuple for member in members)
+    return "a list of JSON objects" if is_list else "a JSON object"
 
 
 def shown(value: object) -> str:
     """A given value as an error sentence shows it: JSON where it is short, its type where not."""
     try:
         text = json.dumps(value)
-    except (TypeError, ValueError):
-        text = repr(value)
+    except (TypeError, ValueError, RecursionError):
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

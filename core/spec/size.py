@@ -8,21 +8,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from core.spec.layers import Embedding
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
 _ITEM_BYTES = {"float32": 4, "float64": 8}
+_MIB = 2**20
+_CLASS_BYTES = 8
+"""Classes and indices are 64-bit whole numbers."""
 
 
 @dataclass(frozen=True)
 class LeastBytes:
-    """Bytes that exist at one moment whatever the mitigation.
+    """Bytes that must exist at one moment whatever the mitigation.
 
     Attributes:
-        parameters: weights and running statistics.
+        parameters: the weights.
         data: inputs and targets.
         result: the gradient, as large as what it is taken by.
-        activations: the largest layer's input and output.
+        activations: the largest output of a layer.
     """
 
     parameters: int
@@ -32,36 +36,53 @@ class LeastBytes:
 
     @property
     def total(self) -> int:
-        """The sum."""
-        return self.parameters + self.data + self.result + self.activations
+        """Weights and data, and beside them the larger of what need not exist together."""
+        return self.parameters + self.data + max(self.result, self.activations)
+
+    def refusal(self, available: int, device: str) -> str:
+        """Why a run is certainly too large for what is available, with the figures."""
+        counts = {
+            "parameters": self.parameters,
+            "data": self.data,
+            "result": self.result,
+            "activations": self.activations,
+        }
+        parts = ", ".join(f"{name} {count // _MIB:,}" for name, count in counts.items())
+        return (
+            f"It needs at least {self.total // _MIB:,} MiB ({parts}) and {device} has "
+            f"{available // _MIB:,} MiB free; it was not started, and can be forced."
+        )
 
 
 def least_bytes(spec: RunSpec) -> LeastBytes | None:
-    """A lower bound of the peak, None where a layer is wrong."""
+    """A lower bound of the baseline and the peak together, None where a layer is wrong."""
     rows = spec.model.trace()
     output = spec.model.output_shape
     if output is None or any(row.output_shape is None for row in rows):
         return None
     item = _ITEM_BYTES[spec.mitigation.precision]
     workload = spec.workload
-    batch = workload.query if isinstance(workload, Maml) else spec.data.batch_size
-    examples = (
-        workload.tasks * (workload.support + workload.query)
-        if isinstance(workload, Maml)
-        else spec.data.batch_size
-    )
+    if isinstance(workload, Maml):
+        batch, by_inputs = max(workload.support, workload.query), False
+        examples = workload.tasks * (workload.support + workload.query)
+    else:
+        batch = examples = spec.data.batch_size
+        by_inputs = workload.wrt == "inputs"
     weights = sum(row.parameters or 0 for row in rows)
-    inputs = math.prod(spec.model.input_shape)
-    targets = math.prod(output) if spec.loss == "mse" else math.prod(output[1:]) * 8 // item
-    by_inputs = not isinstance(workload, Maml) and workload.wrt == "inputs"
-    largest = (
-        max(math.prod(row.input_shape or ()) + math.prod(row.output_shape or ()) for row in rows)
-        if rows
-        else 0
+    # A sparse gradient has the used rows alone.
+    dense = weights - sum(
+        row.parameters or 0 for row in rows if isinstance(row.layer, Embedding) and row.layer.sparse
     )
+    inputs = math.prod(spec.model.input_shape)
+    input_item = _CLASS_BYTES if spec.model.takes_whole_numbers else item
+    targets = math.prod(output) * item
+    if spec.loss == "cross_entropy":
+        targets = math.prod(output[1:]) * _CLASS_BYTES
+    # A view has no memory of its own.
+    outputs = [math.prod(row.output_shape or ()) for row in rows if row.layer.kind != "flatten"]
     return LeastBytes(
         parameters=weights * item,
-        data=examples * (inputs + targets) * item,
-        result=(batch * inputs if by_inputs else weights) * item,
-        activations=batch * largest * item,
+        data=examples * (inputs * input_item + targets),
+        result=(batch * inputs if by_inputs else dense) * item,
+        activations=batch * max(outputs, default=0) * item,
     )

@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from core.spec.declaration import Spec, declare
-from core.spec.layers import Positive
 
 HIGHEST_ORDER = 6
 HIGHEST_META_ORDER = 4
@@ -18,7 +17,7 @@ class NestedGradient(Spec):
 
     title: ClassVar[str] = "Nested gradient"
     kind: Literal["nested_gradient"] = "nested_gradient"
-    order: Annotated[int, Field(ge=1, le=HIGHEST_ORDER)] = declare(
+    order: int = declare(
         2,
         label="Order",
         help="How many times the loss is differentiated.",
@@ -40,7 +39,7 @@ class Maml(Spec):
 
     title: ClassVar[str] = "MAML"
     kind: Literal["maml"] = "maml"
-    order: Annotated[int, Field(ge=1, le=HIGHEST_META_ORDER)] = declare(
+    order: int = declare(
         2,
         label="Order",
         help="1 ignores the inner graph (first-order MAML), 2 is the exact meta-gradient, "
@@ -51,29 +50,27 @@ class Maml(Spec):
     variant: Literal["maml"] = declare(
         "maml", label="Variant", help="The meta-learning algorithm.", advanced=True
     )
-    inner_steps: Annotated[int, Field(ge=1, le=10_000)] = declare(
+    inner_steps: int = declare(
         5,
         label="Inner steps",
         help="Gradient steps on a task's support set.",
         minimum=1,
         maximum=10_000,
     )
-    inner_lr: Annotated[float, Field(ge=0)] = declare(
+    inner_lr: float = declare(
         0.01, label="Inner rate", help="Step size of the inner steps.", minimum=0
     )
-    tasks: Positive = declare(4, label="Tasks", help="Tasks in one meta-gradient.", minimum=1)
-    support: Positive = declare(20, label="Support", help="Examples a task adapts to.", minimum=1)
-    query: Positive = declare(20, label="Query", help="Examples a task is judged by.", minimum=1)
-    outer_steps: Annotated[int, Field(ge=0)] = declare(
+    tasks: int = declare(4, label="Tasks", help="Tasks in one meta-gradient.", minimum=1)
+    support: int = declare(20, label="Support", help="Examples a task adapts to.", minimum=1)
+    query: int = declare(20, label="Query", help="Examples a task is judged by.", minimum=1)
+    outer_steps: int = declare(
         0,
         label="Outer steps",
         help="Adam steps on the initial weights, once after measuring; they draw the learning "
         "curve.",
         minimum=0,
     )
-    outer_lr: Annotated[float, Field(ge=0)] = declare(
-        0.001, label="Outer rate", help="Step size of Adam.", minimum=0
-    )
+    outer_lr: float = declare(0.001, label="Outer rate", help="Step size of Adam.", minimum=0)
 
     @model_validator(mode="before")
     @classmethod

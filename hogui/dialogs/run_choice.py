@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -51,6 +51,7 @@ class RunChoice(QDialog):
             item.setData(0, Qt.ItemDataRole.UserRole, run.run_id)
             state = Qt.CheckState.Checked if run.run_id in ticked else Qt.CheckState.Unchecked
             item.setCheckState(0, state)
+            item.setSizeHint(0, QSize(0, 6 * GRID))
             self.list.addTopLevelItem(item)
         for column in range(2):
             self.list.resizeColumnToContents(column)

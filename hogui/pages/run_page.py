@@ -64,11 +64,12 @@ class RunPage(QWidget):
         from hogui.pages.configuration import ConfigurationPanel
 
         panel = ConfigurationPanel(self.tab.spec)
-        sizes = self.splitter.sizes()
+        # Unlike its sizes, the state of a splitter is what was asked of it before it is laid out.
+        state = self.splitter.saveState()
         self.splitter.replaceWidget(0, panel)
         self._panel_place.deleteLater()
         self.splitter.setStretchFactor(0, 0)
-        self.splitter.setSizes(sizes)
+        self.splitter.restoreState(state)
         panel.show()
         panel.specChanged.connect(self._take_spec)
         panel.problemsChanged.connect(self._take_problems)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
-from PySide6.QtGui import QAction, QIcon, QKeyEvent, QMouseEvent, QResizeEvent
+from PySide6.QtGui import QAction, QIcon, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
+    QHBoxLayout,
     QLineEdit,
     QMenu,
     QTabBar,
@@ -148,7 +149,13 @@ class ConfigurationTabs(QTabWidget):
         self.split_menu = QMenu(self.split_button)
         self.split_button.setMenu(self.split_menu)
         self.split_button.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
-        self.setCornerWidget(self.split_button, Qt.Corner.TopRightCorner)
+        self._corner = QWidget()
+        corner = QHBoxLayout(self._corner)
+        # Room for the + where the tabs take the whole row.
+        corner.setContentsMargins(self.new_button.sizeHint().width() + 2 * GRID, 0, 0, 0)
+        corner.addWidget(self.split_button)
+        self.setCornerWidget(self._corner, Qt.Corner.TopRightCorner)
+        self._corner.installEventFilter(self)
 
     def show_title(self, position: int, title: str, icon_name: str, tip: str) -> None:
         """What a tab says of itself: its name, its run's state as an icon, and words for it."""
@@ -180,17 +187,16 @@ class ConfigurationTabs(QTabWidget):
         """The + stands behind the last tab, where the next one will be."""
         bar, button = self.bar, self.new_button
         last = bar.tabRect(bar.count() - 1).right() if bar.count() else 0
-        right = bar.x() + min(last, bar.width())
-        limit = self.width() - self.split_button.sizeHint().width() - button.width() - 2 * GRID
-        button.move(
-            min(right + GRID, max(limit, 0)), bar.y() + (bar.height() - button.height()) // 2
-        )
+        right = min(bar.x() + min(last, bar.width()), self._corner.x())
+        button.move(right + GRID, bar.y() + (bar.height() - button.height()) // 2)
         button.raise_()
 
     @override
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._place_new_button()
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The corner is moved after everything else of the row has its place."""
+        if event.type() is QEvent.Type.Move:
+            self._place_new_button()
+        return super().eventFilter(watched, event)
 
 
 def _button(name: str, action: QAction, parent: QWidget) -> QToolButton:

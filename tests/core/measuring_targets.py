@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.results.device import Device
-from core.results.events import Event, Finished, Repetition, StageStarted, Warned
+from core.results.events import Event, Finished, Repetition, StageStarted, Started, Warned
 from core.spec.declaration import InvalidSpec, Problem
 from core.spec.run import RunSpec
 from tests.fake_core import DEVICES, FakeCore
@@ -22,6 +22,16 @@ def finishes(spec: RunSpec, *, run_id: str, force: bool, save_tensors: Path | No
     if save_tensors is not None:
         save_tensors.write_text(f"forced: {force}")
     return FakeCore(pause_s=0.005).run(spec, run_id=run_id)
+
+
+def finishes_on_cuda(spec: RunSpec, **options: Any) -> Iterator[Event]:
+    """Says that it computes on a device with CUDA."""
+    started, *rest = finishes(spec, **options)
+    assert isinstance(started, Started)
+    environment = started.environment.model_copy(update={"device": "cuda:1"})
+    yield started.model_copy(update={"environment": environment, "clock_s": time.perf_counter()})
+    time.sleep(0.2)  # long enough for several samples
+    yield from rest
 
 
 def by_name(spec: RunSpec, **options: Any) -> Iterator[Event]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.partial import CURVE_ONLY, NO_MEMORY, NO_TIME, PartialRun, started_here
+from core.partial import CURVE_ONLY, PartialRun, started_here
 from core.results.events import (
     Finished,
     MemoryMeasured,
@@ -14,7 +14,7 @@ from core.results.events import (
     StageStarted,
     Warned,
 )
-from core.results.measurement import Measurement
+from core.results.measurement import NO_MEMORY, NO_TIME, Measurement
 from core.results.outcome import Outcome
 from core.spec.presets import preset
 from tests.fake_core import FakeCore

@@ -1,6 +1,7 @@
 """The measuring loop: what it says, in which order, and what the figures mean."""
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from core.results.outcome import Outcome
 from core.runner import run
 from core.spec.declaration import InvalidSpec
 from core.spec.run import RunSpec
+from core.spec.size import least_bytes
 
 LAYERS = [{"kind": "linear", "out_features": 16}, {"kind": "tanh"}, {"kind": "linear"}]
 QUICK = {"repetitions": 3, "warmup": 1}
@@ -180,6 +182,7 @@ def test_that_what_cannot_fit_is_refused_before_it_is_allocated_and_can_be_force
     assert "It needs at least" in refused.error
     assert "can be forced" in refused.error
     assert refused.memory is None
+    assert len([warning for warning in refused.warnings if "There are no" in warning]) == 2
     assert "memory" not in [event.type for event in events]
     assert finish(spec(), force=True)[1].outcome is Outcome.FINISHED
 
@@ -189,6 +192,26 @@ def test_that_an_allocation_that_fails_is_out_of_memory_and_not_a_failure() -> N
     _, result = finish(huge, force=True)
     assert result.outcome is Outcome.OUT_OF_MEMORY
     assert result.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GiB)"),
+    ],
+)
+def test_that_every_way_of_running_out_of_memory_is_known(monkeypatch, error) -> None:
+    def without_room(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(runner_module, "compute", without_room)
+    _, result = finish(spec())
+    assert result.outcome is Outcome.OUT_OF_MEMORY
+    assert (result.error or "").startswith(str(error).splitlines()[0])
 
 
 def test_that_an_operation_that_raises_is_a_failed_run_with_its_sentence(monkeypatch) -> None:
@@ -202,11 +225,104 @@ def test_that_an_operation_that_raises_is_a_failed_run_with_its_sentence(monkeyp
 
 
 def test_that_closing_the_stream_ends_the_memory_pass() -> None:
-    events = run(spec())
+    workload = {"kind": "maml", "inner_steps": 3000, "tasks": 1}
+    events = run(spec(workload=workload))
     for event in events:
         if event.type == "memory":
             break
+    assert "memory pass" in [thread.name for thread in threading.enumerate()]
     events.close()
+    assert "memory pass" not in [thread.name for thread in threading.enumerate()]
+
+
+MITIGATED = {"inner_loop": "checkpoint", "checkpointing": {"kind": "rematerialize"}}
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_that_being_watched_does_not_change_a_result(order: int, tmp_path: Path) -> None:
+    """What a rematerialized segment still holds was once added to in place by the ledger."""
+    workload = {
+        "kind": "maml",
+        "order": order,
+        "inner_steps": 3,
+        "tasks": 2,
+        "inner_lr": 0.1,
+    }
+    norms = {}
+    for name, mitigation in (("mitigated", MITIGATED), ("plain", {})):
+        value = spec(workload=workload, mitigation={"precision": "float64"} | mitigation)
+        file = tmp_path / f"{name}.npz"
+        _, result = finish(value, save_tensors=file)
+        saved = np.load(file)
+        tensors = [saved[key] for key in saved.files if key.startswith("result/")]
+        norms[name] = result.phases[-1].result_norm
+        norms[f"{name}, saved"] = np.sqrt(sum((tensor**2).sum() for tensor in tensors))
+    assert norms["mitigated"] == pytest.approx(norms["plain"], rel=1e-12)
+    assert norms["mitigated, saved"] == pytest.approx(norms["plain, saved"], rel=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_that_outer_steps_follow_a_gradient_of_the_loss_at_every_order(order: int) -> None:
+    workload = {
+        "kind": "maml",
+        "order": order,
+        "tasks": 2,
+        "inner_steps": 2,
+        "outer_steps": 12,
+        "outer_lr": 0.02,
+    }
+    _, result = finish(spec(workload=workload))
+    losses = [loss for loss in result.learning_curve if loss is not None]
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_that_a_result_of_zeros_that_autograd_does_not_know_of_is_said() -> None:
+    """A ReLU network is piecewise linear in its inputs."""
+    layers = [{"kind": "linear"}, {"kind": "relu"}, {"kind": "linear", "out_features": 2}]
+    workload = {"kind": "nested_gradient", "order": 3, "wrt": "inputs"}
+    _, result = finish(spec(layers, workload=workload))
+    assert result.phases[-1].result_norm == 0
+    assert "The result of gradient 3 is zero in every entry." in result.warnings
+
+
+def test_that_a_large_but_finite_norm_is_a_number() -> None:
+    layers = [{"kind": "linear", "out_features": 2}]
+    workload = {"kind": "maml", "order": 1, "tasks": 1, "inner_steps": 1, "inner_lr": 1e200}
+    value = spec(layers, workload=workload, mitigation={"precision": "float64"})
+    _, result = finish(value)
+    norm = result.phases[0].result_norm
+    assert norm is not None
+    assert norm > 1e190
+
+
+def test_that_tensors_that_cannot_be_written_are_a_warning_of_a_finished_run(tmp_path) -> None:
+    _, result = finish(spec(), save_tensors=tmp_path)
+    assert result.outcome is Outcome.FINISHED
+    assert any("could not be written" in warning for warning in result.warnings)
+    assert list(tmp_path.parent.glob(".*unfinished")) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        spec(),
+        spec([{"kind": "flatten"}, {"kind": "linear", "out_features": 1}]),
+        spec(workload={"kind": "nested_gradient", "order": 1, "wrt": "inputs"}),
+        spec(workload={"kind": "maml", "order": 1, "tasks": 3, "inner_steps": 1}),
+        spec(loss="cross_entropy", mitigation={"precision": "float64"}),
+        spec([{"kind": "embedding", "num_embeddings": 5000, "sparse": True}]),
+        spec(mitigation={"checkpointing": {"kind": "rematerialize"}}),
+    ],
+    ids=lambda value: value.model.layers[0].kind + "-" + value.workload.kind,
+)
+def test_that_what_a_run_takes_is_never_less_than_the_least(value: RunSpec) -> None:
+    """A run that would fit is never refused."""
+    least = least_bytes(value)
+    _, result = finish(value)
+    assert least is not None
+    assert result.memory is not None
+    assert least.total <= result.memory.total_bytes
+    assert least.total > result.memory.baseline_bytes
 
 
 def test_that_layers_carry_their_share_of_the_peak() -> None:

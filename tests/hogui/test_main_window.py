@@ -542,3 +542,48 @@ def test_that_the_frame_alone_shows_the_titles_of_the_last_time(open_window: Ope
     assert [tab.name for tab in frame.session.tabs] == [tab.name for tab in window.session.tabs]
     frame.close()
     frame.deleteLater()
+
+
+def test_that_the_button_for_a_new_tab_stands_behind_the_last_tab_and_covers_none(
+    open_window: OpenWindow,
+) -> None:
+    window = open_window()
+    bar, button = window.tabs.bar, window.tabs.new_button
+    for _ in range(5):
+        QTest.qWait(1)
+        last = bar.tabRect(bar.count() - 1).right()
+        assert button.x() > bar.x() + min(last, bar.width() - 1)
+        assert button.geometry().right() < window.tabs.width()
+        window.commands["duplicateTab"].trigger()
+
+
+def test_that_plots_come_first_and_panel_and_result_right_after(
+    open_window: OpenWindow, finish: Finish, qtbot: object
+) -> None:
+    window = open_window()
+    window.session.run(_current(window))
+    finish(_current(window))
+    result = _current(window).result
+    window.close()
+    later = MainWindow(source=FakeCore().run, warm_up=False, defer=True)
+    qtbot.addWidget(later)
+    later.show()
+    with qtbot.waitSignal(later.completed, timeout=PATIENCE_MS):
+        later.fill()
+        page = later.tabs.currentWidget()
+        assert page.findChild(QWidget, "memoryPlot") is not None
+        assert page.findChild(QWidget, "layerTable") is None
+    assert page.findChild(QWidget, "layerTable") is not None
+    assert _current(later).result == result
+
+
+def test_that_a_broken_history_is_told_and_costs_no_run(
+    open_window: OpenWindow, finish: Finish, hogui_home: Path, qtbot: object
+) -> None:
+    hogui_home.mkdir(parents=True)
+    (hogui_home / "history.sqlite3").write_text("this is no database, and long enough to see " * 9)
+    window = open_window()
+    window.tool_bar.run_button.click()
+    finish(_current(window))
+    qtbot.waitUntil(lambda: "put aside" in window.strip.text, timeout=PATIENCE_MS)
+    assert _current(window).result.outcome is Outcome.FINISHED

@@ -184,3 +184,14 @@ def test_that_another_workload_lists_what_one_lacks_as_a_dash() -> None:
 
 def _pending(spec: RunSpec) -> Compared:
     return Compared(spec.name, spec, None)
+
+
+def test_that_the_configuration_takes_its_place_at_once(page: RunPage, tab: OpenTab) -> None:
+    """It comes in place of an empty widget, which must not leave it folded away."""
+    assert page.panel.width() >= 300
+    unseen = RunPage(tab)
+    assert unseen.panel.spec == tab.spec
+    unseen.resize(1000, 700)
+    unseen.show()
+    assert unseen.panel.width() >= 300
+    unseen.close()

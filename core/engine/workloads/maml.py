@@ -27,6 +27,9 @@ from core.engine.problem import Problem
 from core.engine.recorder import Recorder, Silent
 from core.spec.workloads import Maml
 
+META_GRADIENT = 2
+"""The order that is the gradient of the loss after the inner steps."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -55,12 +58,15 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
 def learn(problem: Problem) -> Iterator[float]:
     """Lets Adam follow the meta-gradient, and yields the loss before each of its steps.
 
-    Starts from the problem's initial state and does not change its parameters and buffers. A loss
-    may be infinite or not a number.
+    The meta-gradient is the exact one, or at order 1 its first-order approximation: what the higher
+    orders compute is no gradient of the loss. Starts from the problem's initial state and does not
+    change its parameters and buffers. A loss may be infinite or not a number.
     """
     workload = problem.spec.workload
     assert isinstance(workload, Maml)
     problem.reset()
+    followed = workload.model_copy(update={"order": min(workload.order, META_GRADIENT)})
+    spec = problem.spec.model_copy(update={"workload": followed})
     parameters = {
         name: parameter.detach().clone().requires_grad_()
         for name, parameter in problem.parameters.items()
@@ -70,7 +76,7 @@ def learn(problem: Problem) -> Iterator[float]:
     dtype = next(iter(parameters.values())).dtype
     for step in range(workload.outer_steps):
         tasks = draw_tasks(problem.spec, problem.device, dtype, step)
-        state = replace(problem, parameters=parameters, buffers=buffers, data=tasks)
+        state = replace(problem, spec=spec, parameters=parameters, buffers=buffers, data=tasks)
         outcome = compute(state, Silent())
         for name, parameter in parameters.items():
             gradient = outcome.result[name]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
 from typing_extensions import override
 
 from core.spec.declaration import declare
@@ -68,7 +67,7 @@ class Softplus(Elementwise):
 
     title: ClassVar[str] = "Softplus"
     kind: Literal["softplus"] = "softplus"
-    beta: Annotated[float, Field(gt=0)] = declare(
+    beta: float = declare(
         1.0, label="Beta", help="Sharpness; above 0.", minimum=1e-9, advanced=True
     )
     threshold: float = declare(

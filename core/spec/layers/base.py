@@ -15,9 +15,8 @@ from typing_extensions import override
 from core.spec.declaration import Spec
 
 Shape = tuple[int, ...]
-Pair = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+Pair = tuple[int, int]
 Positive = Annotated[int, Field(ge=1)]
-PositivePair = tuple[Positive, Positive]
 
 
 class ShapeError(ValueError):

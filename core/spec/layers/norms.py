@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
 from typing_extensions import override
 
 from core.spec.declaration import declare
 from core.spec.layers.base import (
     Elementwise,
     LayerSpec,
-    Positive,
     Shape,
     ShapeError,
     shape_text,
@@ -26,14 +24,14 @@ class Dropout(Elementwise):
     group: ClassVar[str] = "Norms and noise"
     random: ClassVar[bool] = True
     kind: Literal["dropout"] = "dropout"
-    p: Annotated[float, Field(ge=0, lt=1)] = declare(
+    p: float = declare(
         0.5, label="Probability", help="Share of values set to zero.", minimum=0, maximum=0.999
     )
 
 
 class _Norm(LayerSpec):
     group: ClassVar[str] = "Norms and noise"
-    eps: Annotated[float, Field(gt=0)] = declare(
+    eps: float = declare(
         1e-5,
         label="Epsilon",
         help="Added to the variance; above 0.",
@@ -51,7 +49,7 @@ class BatchNorm(_Norm):
 
     title: ClassVar[str] = "Batch norm"
     kind: Literal["batch_norm"] = "batch_norm"
-    momentum: Annotated[float, Field(ge=0, le=1)] = declare(
+    momentum: float = declare(
         0.1,
         label="Momentum",
         help="Share of the new batch in the running statistics.",
@@ -87,7 +85,7 @@ class BatchNorm(_Norm):
 
 
 class _TrailingNorm(_Norm):
-    normalized_dims: Positive = declare(
+    normalized_dims: int = declare(
         1,
         label="Trailing axes",
         help="Number of last axes that are normalised together.",
@@ -141,7 +139,7 @@ class GroupNorm(_Norm):
 
     title: ClassVar[str] = "Group norm"
     kind: Literal["group_norm"] = "group_norm"
-    num_groups: Positive = declare(
+    num_groups: int = declare(
         4, label="Groups", help="Number of groups; divides the channels.", minimum=1
     )
     affine: bool = declare(True, label="Affine", help="Trainable scale and offset.", advanced=True)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from typing_extensions import override
 
-from core.spec.declaration import declare, whole
+from core.spec.declaration import declare
 from core.spec.layers.base import (
     LayerSpec,
     Pair,
-    Positive,
-    PositivePair,
     Shape,
     ShapeError,
     pair,
@@ -24,17 +22,17 @@ from core.spec.layers.base import (
 
 class _Pool2d(LayerSpec):
     group: ClassVar[str] = "Shape and pooling"
-    kernel_size: Positive | PositivePair = declare(
+    kernel_size: int | Pair = declare(
         2, label="Kernel", help="Height and width of the window.", minimum=1
     )
-    stride: Positive | PositivePair | None = declare(
+    stride: int | Pair | None = declare(
         None,
         label="Stride",
         help="Step of the window; none means the kernel size.",
         minimum=1,
         advanced=True,
     )
-    padding: Annotated[int, whole(0)] | Pair = declare(
+    padding: int | Pair = declare(
         0, label="Padding", help="Border added at every side.", minimum=0, advanced=True
     )
 
@@ -74,7 +72,7 @@ class AdaptiveAvgPool2d(LayerSpec):
     title: ClassVar[str] = "Adaptive average pool 2d"
     group: ClassVar[str] = "Shape and pooling"
     kind: Literal["adaptive_avg_pool2d"] = "adaptive_avg_pool2d"
-    output_size: Positive | PositivePair = declare(
+    output_size: int | Pair = declare(
         1, label="Output size", help="Height and width of the output.", minimum=1
     )
 

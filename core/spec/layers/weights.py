@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from typing_extensions import override
 
-from core.spec.declaration import declare, whole
+from core.spec.declaration import declare
 from core.spec.layers.base import (
     LayerSpec,
     Pair,
-    Positive,
-    PositivePair,
     Shape,
     ShapeError,
     pair,
@@ -27,7 +25,7 @@ class Linear(LayerSpec):
     title: ClassVar[str] = "Linear"
     group: ClassVar[str] = "Weights"
     kind: Literal["linear"] = "linear"
-    out_features: Positive = declare(
+    out_features: int = declare(
         64, label="Out features", help="Size of the last axis of the output.", minimum=1
     )
     bias: bool = declare(
@@ -48,7 +46,7 @@ class Linear(LayerSpec):
 
 class _Convolution(LayerSpec):
     group: ClassVar[str] = "Weights"
-    out_channels: Positive = declare(
+    out_channels: int = declare(
         16, label="Out channels", help="Number of filters, the channels of the output.", minimum=1
     )
 
@@ -65,17 +63,13 @@ class Conv1d(_Convolution):
 
     title: ClassVar[str] = "Conv 1d"
     kind: Literal["conv1d"] = "conv1d"
-    kernel_size: Positive = declare(3, label="Kernel", help="Length of the filter.", minimum=1)
-    stride: Positive = declare(
-        1, label="Stride", help="Step of the filter.", minimum=1, advanced=True
-    )
-    padding: Annotated[int, whole(0)] = declare(
-        0, label="Padding", help="Zeros added at both ends.", minimum=0
-    )
-    dilation: Positive = declare(
+    kernel_size: int = declare(3, label="Kernel", help="Length of the filter.", minimum=1)
+    stride: int = declare(1, label="Stride", help="Step of the filter.", minimum=1, advanced=True)
+    padding: int = declare(0, label="Padding", help="Zeros added at both ends.", minimum=0)
+    dilation: int = declare(
         1, label="Dilation", help="Distance between filter taps.", minimum=1, advanced=True
     )
-    groups: Positive = declare(
+    groups: int = declare(
         1, label="Groups", help="Channel groups that do not mix.", minimum=1, advanced=True
     )
     bias: bool = declare(
@@ -102,19 +96,17 @@ class Conv2d(_Convolution):
 
     title: ClassVar[str] = "Conv 2d"
     kind: Literal["conv2d"] = "conv2d"
-    kernel_size: Positive | PositivePair = declare(
+    kernel_size: int | Pair = declare(
         3, label="Kernel", help="Height and width of the filter.", minimum=1
     )
-    stride: Positive | PositivePair = declare(
+    stride: int | Pair = declare(
         1, label="Stride", help="Step of the filter.", minimum=1, advanced=True
     )
-    padding: Annotated[int, whole(0)] | Pair = declare(
-        0, label="Padding", help="Zeros added at every side.", minimum=0
-    )
-    dilation: Positive | PositivePair = declare(
+    padding: int | Pair = declare(0, label="Padding", help="Zeros added at every side.", minimum=0)
+    dilation: int | Pair = declare(
         1, label="Dilation", help="Distance between filter taps.", minimum=1, advanced=True
     )
-    groups: Positive = declare(
+    groups: int = declare(
         1, label="Groups", help="Channel groups that do not mix.", minimum=1, advanced=True
     )
     bias: bool = declare(
@@ -153,10 +145,8 @@ class Embedding(LayerSpec):
     group: ClassVar[str] = "Weights"
     takes_whole_numbers: ClassVar[bool] = True
     kind: Literal["embedding"] = "embedding"
-    num_embeddings: Positive = declare(
-        1000, label="Vocabulary", help="Number of vectors.", minimum=1
-    )
-    embedding_dim: Positive = declare(64, label="Dimension", help="Size of each vector.", minimum=1)
+    num_embeddings: int = declare(1000, label="Vocabulary", help="Number of vectors.", minimum=1)
+    embedding_dim: int = declare(64, label="Dimension", help="Size of each vector.", minimum=1)
     sparse: bool = declare(
         False,
         label="Sparse gradient",

@@ -1,9 +1,7 @@
-"""The allocator's peak against sizes known by hand, and the counters of a fake accelerator."""
+"""The allocator's peak against sizes known by hand."""
 
-import pytest
 import torch
 
-from core.measure import allocator
 from core.measure.allocator import allocator_peak
 
 MIB = 2**20
@@ -38,56 +36,3 @@ def test_that_scratch_memory_inside_an_operation_is_seen() -> None:
     peak = allocator_peak(CPU, compute)
     assert peak is not None
     assert peak.peak_bytes >= 2 * matrix.nbytes
-
-
-class FakeAccelerator:
-    """Counts like the CUDA caching allocator: a current total and a highest one."""
-
-    def __init__(self) -> None:
-        self.current = self.highest = 100
-
-    def allocate(self, nbytes: int) -> None:
-        self.current += nbytes
-        self.highest = max(self.highest, self.current)
-
-    def memory_allocated(self, _: torch.device) -> int:
-        return self.current
-
-    def max_memory_allocated(self, _: torch.device) -> int:
-        return self.highest
-
-    def reset_peak_memory_stats(self, _: torch.device) -> None:
-        self.highest = self.current
-
-    def synchronize(self, _: torch.device) -> None:
-        pass
-
-
-@pytest.fixture
-def accelerator(monkeypatch) -> FakeAccelerator:
-    fake = FakeAccelerator()
-    monkeypatch.setattr(allocator.torch, "accelerator", fake)
-    return fake
-
-
-def test_that_an_accelerator_is_asked_phase_by_phase_above_its_start(accelerator) -> None:
-    accelerator.allocate(900)
-    accelerator.allocate(-900)
-
-    def compute(recorder) -> None:
-        with recorder.phase("forward"):
-            accelerator.allocate(50)
-        accelerator.allocate(500)
-        accelerator.allocate(-500)
-        with recorder.phase("gradient 1"):
-            accelerator.allocate(30)
-            accelerator.allocate(-80)
-
-    peak = allocator_peak(torch.device("cuda", 0), compute)
-    assert peak is not None
-    assert peak.phases == {"forward": 50, "gradient 1": 80}
-    assert peak.peak_bytes == 550
-
-
-def test_that_a_device_without_counters_has_no_true_peak() -> None:
-    assert allocator_peak(torch.device("mps"), lambda _: None) is None

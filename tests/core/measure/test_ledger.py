@@ -190,6 +190,19 @@ def test_that_categories_add_up_to_baseline_and_peak() -> None:
     assert max(report.timeline.totals()) == report.baseline_bytes + report.peak_bytes
 
 
+def test_that_both_parts_of_a_held_sparse_tensor_are_of_its_category() -> None:
+    table = torch.randn(1000, 16, requires_grad=True)
+
+    def compute(recorder: Recorder) -> object:
+        with recorder.phase("gradient 1"):
+            rows = torch.nn.functional.embedding(torch.arange(10), table, sparse=True)
+            gradient = torch.autograd.grad(rows.square().sum(), table)
+            recorder.hold("gradients", gradient)
+            return gradient
+
+    assert watch(compute, [table]).by_category["gradients"] >= 10 * (16 * 4 + 8)
+
+
 def test_that_sparse_gradients_are_counted_by_indices_and_values() -> None:
     table = torch.randn(1000, 16, requires_grad=True)
 
@@ -220,3 +233,30 @@ def test_that_a_cancelled_pass_ends_at_the_next_operation() -> None:
     thread.join(10)
     assert not thread.is_alive()
     assert raised
+
+
+def test_that_only_the_memory_of_the_runs_device_is_counted() -> None:
+    """Random states and the like stay on the CPU; the device here is one of shapes alone."""
+    device = torch.device("meta")
+    ledger = Ledger(0.0, device)
+    data = [torch.empty(MIB, dtype=torch.uint8, device=device), block()]
+    ledger.register("data", data)
+    with ledger, ledger.phase("forward"):
+        kept = torch.empty(3 * MIB, dtype=torch.uint8, device=device), block()
+    report = ledger.finish()
+    del kept
+    assert report.by_category == {"data": MIB, "other": 3 * MIB}
+    assert (report.baseline_bytes, report.peak_bytes) == (MIB, 3 * MIB)
+
+
+def test_that_backward_passes_get_their_threads_back_after_the_ledgers_pass() -> None:
+    seen = []
+
+    def compute(_: Recorder) -> None:
+        seen.append(torch.autograd.is_multithreading_enabled())
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        watch(compute)
+    seen.append(torch.autograd.is_multithreading_enabled())
+    assert seen == [False, True]

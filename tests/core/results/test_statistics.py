@@ -18,6 +18,19 @@ def test_that_the_interval_covers_the_median_as_often_as_promised() -> None:
     assert 0.94 <= hits / 2000 <= 0.985
 
 
+@pytest.mark.parametrize("count", [6, 10, 50, 199, 200, 201, 1000])
+def test_that_the_interval_is_the_narrowest_symmetric_one_that_covers(count: int) -> None:
+    """Ranks of 0, 1, 2, ... are the samples themselves; the tails are summed exactly."""
+    low, high = median_interval([float(k) for k in range(count)])
+    assert low + high == count - 1
+
+    def covers(left_out: int) -> float:
+        return 1 - 2 * sum(math.comb(count, k) for k in range(left_out + 1)) / 2**count
+
+    assert covers(int(low)) >= 0.95
+    assert covers(int(low) + 2) < 0.95
+
+
 def test_that_the_interval_narrows_with_the_square_root_of_the_samples() -> None:
     generator = random.Random(2)
     widths = []
