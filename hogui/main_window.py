@@ -89,15 +89,15 @@ class MainWindow(QMainWindow):
         if self._is_filled:
             return
         self._is_filled = True
-        from hogui.export_commands import ExportCommands
-        from hogui.file_commands import FileCommands
+        from hogui.commands.exports import ExportCommands
+        from hogui.commands.files import FileCommands
+        from hogui.commands.runs import RunControls
+        from hogui.commands.tabs import TabCommands
+        from hogui.commands.window import WindowCommands
         from hogui.keeper import Keeper
-        from hogui.run_controls import RunControls
         from hogui.run_store import RunStore
         from hogui.run_worker import WarmUp, source_for
         from hogui.session import Session
-        from hogui.tab_commands import TabCommands
-        from hogui.window_commands import WindowCommands
         from hogui.workbench import Workbench
 
         self._noticed.connect(self.tell)

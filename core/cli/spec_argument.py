@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from core.cli.refusal import Refused
 from core.spec.declaration import InvalidSpec
 from core.spec.presets import preset
-from core.spec.run import RunSpec
+from core.spec.run import RunSpec, value_from
 
 
 def read_spec(argument: str, changes: Sequence[str]) -> RunSpec:
@@ -19,12 +20,7 @@ def read_spec(argument: str, changes: Sequence[str]) -> RunSpec:
         Refused: with one sentence for each thing that is wrong.
     """
     try:
-        spec = _read(argument)
-        for change in changes:
-            key, equals, value = change.partition("=")
-            if not equals or not key:
-                raise Refused(f"--set: {change!r} was given; allowed: KEY=VALUE.")
-            spec = spec.with_value(key.strip(), value)
+        spec = _read(argument).with_changes(_values(changes))
     except InvalidSpec as error:
         raise Refused(*(problem.sentence for problem in error.problems)) from None
     problems = spec.problems()
@@ -37,7 +33,7 @@ def _read(argument: str) -> RunSpec:
     if argument == "-":
         return RunSpec.from_json(_text(sys.stdin.buffer.read()))
     file = Path(argument)
-    if not file.is_file():
+    if not _is_file(file):
         # A path that is not there is no misspelt preset.
         if file.suffix or len(file.parts) > 1:
             raise Refused(f"SPEC: {argument} is not a file that can be read.")
@@ -46,6 +42,26 @@ def _read(argument: str) -> RunSpec:
         return RunSpec.from_json(_text(file.read_bytes()))
     except OSError as error:
         raise Refused(f"SPEC: {argument} cannot be read: {error.strerror}.") from None
+
+
+def _values(changes: Sequence[str]) -> dict[str, Any]:
+    """The values by their keys, in the order in which they are set; the last of a key counts."""
+    values: dict[str, Any] = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or not key:
+            raise Refused(f"--set: {change!r} was given; allowed: KEY=VALUE.")
+        values.pop(key.strip(), None)
+        values[key.strip()] = value_from(text)
+    return values
+
+
+def _is_file(path: Path) -> bool:
+    """Is it there? What is no possible path, for example one too long, is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _text(content: bytes) -> bytes:

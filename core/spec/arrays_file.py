@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-import zipfile
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.npyio import NpzFile
 
 from core.spec.layers import Shape, shape_text
 
@@ -38,12 +40,16 @@ def read_arrays(file: str, input_shape: Shape) -> Arrays:
         UnreadableArrays: no such file, another format, missing or unequal arrays, text where
             numbers belong, infinite or missing values, or a shape that the model does not take.
     """
-    path = Path(file).expanduser()
     if not file:
         raise UnreadableArrays("no file was given; allowed: the path of an .npz or a .csv.")
-    if not path.is_file():
+    try:
+        path = Path(file).expanduser()
+        state = path.stat()
+    except (OSError, RuntimeError, ValueError):
+        # No such file, no such user behind a tilde, no possible path.
+        raise UnreadableArrays(f"{file} is not a file that can be opened.") from None
+    if not S_ISREG(state.st_mode):
         raise UnreadableArrays(f"{file} is not a file that can be opened.")
-    state = path.stat()
     return _read(path, input_shape, state.st_mtime_ns, state.st_size)
 
 
@@ -62,35 +68,47 @@ def _read(path: Path, input_shape: Shape, *_: int) -> Arrays:
 def _read_npz(path: Path, input_shape: Shape) -> Arrays:
     del input_shape
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                raise UnreadableArrays(f"{path} holds one array; it needs two, x and y.")
-            missing = [name for name in ("x", "y") if name not in archive]
-            if missing:
-                names = ", ".join(archive.files) or "none"
-                raise UnreadableArrays(
-                    f"{path} has no array {missing[0]}; it needs x and y and holds: {names}."
-                )
-            return Arrays(archive["x"], archive["y"])
-    except (OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise UnreadableArrays(f"{path} is not a complete .npz file ({error}).") from None
-    except ValueError as error:
-        if isinstance(error, UnreadableArrays):
-            raise
-        raise UnreadableArrays(f"{path} holds arrays that are not plain numbers.") from None
+        with path.open("rb") as stream:
+            return _x_and_y(np.load(stream, allow_pickle=False), path)
+    except UnreadableArrays:
+        raise
+    except OSError as error:
+        raise UnreadableArrays(f"{path} cannot be read ({error.strerror or error}).") from None
+    except Exception:
+        # In a damaged file zlib, zipfile, numpy and the tokenizer of its headers each raise
+        # errors of their own, and none of them documents all.
+        raise UnreadableArrays(f"{path} is not a complete .npz file of plain numbers.") from None
+
+
+def _x_and_y(loaded: object, path: Path) -> Arrays:
+    if not isinstance(loaded, NpzFile):
+        raise UnreadableArrays(f"{path} holds one array; it needs two, x and y.")
+    found = {name: loaded[name] for name in ("x", "y") if name in loaded}
+    for name in ("x", "y"):
+        # A member that is no .npy comes as bytes.
+        if not isinstance(found.get(name), np.ndarray):
+            names = ", ".join(loaded.files) or "none"
+            raise UnreadableArrays(
+                f"{path} has no array {name}; it needs x and y and holds: {names}."
+            )
+    return Arrays(found["x"], found["y"])
 
 
 def _read_csv(path: Path, input_shape: Shape) -> Arrays:
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             rows = [row for row in csv.reader(stream) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnreadableArrays(f"{path} is not a readable .csv file ({error}).") from None
-    inputs = int(np.prod(input_shape))
+    inputs = math.prod(input_shape)
     if len(rows) < 2 or len(rows[0]) <= inputs:
         raise UnreadableArrays(
             f"{path} needs a header, at least one row, and {inputs} input columns followed by "
             "target columns."
+        )
+    if all(map(_is_number, rows[0])):
+        raise UnreadableArrays(
+            f"{path} begins with a row of numbers alone; its first row must name the columns."
         )
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(rows[0]):
@@ -102,6 +120,14 @@ def _read_csv(path: Path, input_shape: Shape) -> Arrays:
     except ValueError as error:
         raise UnreadableArrays(f"{path} holds something that is no number ({error}).") from None
     return Arrays(table[:, :inputs].reshape(-1, *input_shape), table[:, inputs:])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check(arrays: Arrays, file: str, input_shape: Shape) -> None:

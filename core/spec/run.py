@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from core.spec.consistency import inconsistencies
 from core.spec.data import DATA_KINDS, Data, SyntheticData
 from core.spec.declaration import InvalidSpec, Problem, Spec, declare, explain
+from core.spec.layers import LAYER_KINDS
 from core.spec.measure import Measure
 from core.spec.mitigations import Mitigation
 from core.spec.model import StackModel
@@ -72,14 +73,12 @@ class RunSpec(Spec):
         Raises:
             InvalidSpec: unknown key, or a value that the key does not take.
         """
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        return self.with_changes({key: value})
+        return self.with_changes({key: value_from(text)})
 
     def with_changes(self, values: dict[str, Any]) -> RunSpec:
-        """This spec with several dotted keys set to plain JSON values.
+        """This spec with several dotted keys set to plain JSON values, which are checked together.
+
+        The variant ``fomaml`` brings its order along, unless that is set too.
 
         Raises:
             InvalidSpec: unknown key, or a value that a key does not take.
@@ -87,17 +86,34 @@ class RunSpec(Spec):
         document = json.loads(self.model_dump_json())
         for key, value in values.items():
             _set(document, key, value)
-        return self.from_json(json.dumps(document))
+        workload = document["workload"]
+        if values.get("workload.variant") == "fomaml" and isinstance(workload, dict):
+            if "workload.order" not in values:
+                workload.pop("order", None)
+        try:
+            text = json.dumps(document)
+        except RecursionError:
+            sentence = f"{', '.join(values)}: lists nested too deeply were given; allowed: a spec."
+            raise InvalidSpec([Problem((), sentence)]) from None
+        return self.from_json(text)
 
     def flatten(self) -> dict[str, Any]:
         """Every key in dotted form with its plain value; lists stay lists."""
         return dict(_leaves((), json.loads(self.model_dump_json())))
 
 
+def value_from(text: str) -> Any:
+    """The value that ``--set key=text`` means: JSON where it can be read as such, else text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def _refuse_newer(text: str | bytes) -> None:
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     version = document.get("version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -126,9 +142,11 @@ def _set(document: Any, key: str, value: Any) -> None:
 
 def _child(node: Any, part: str, key: str) -> Any:
     if isinstance(node, list):
-        if part.isdigit() and int(part) < len(node):
+        positions = [str(position) for position in range(len(node))]
+        if part in positions:
             return node[int(part)]
-        sentence = f"{key}: {part} was given; allowed: a position from 0 to {len(node) - 1}."
+        allowed = f"a position from 0 to {positions[-1]}" if positions else "none, it is empty"
+        sentence = f"{key}: {part} was given; allowed: {allowed}."
         raise InvalidSpec([Problem((key,), sentence)])
     if isinstance(node, dict) and part in node:
         return node[part]
@@ -138,7 +156,8 @@ def _child(node: Any, part: str, key: str) -> Any:
 
 def _keep_common_keys(node: dict[str, Any], parent: str, kind: Any) -> None:
     """Drops the keys that the new kind does not know, so that changing a kind is one step."""
-    cls = _KINDS.get(parent, {}).get(kind) if isinstance(kind, str) else None
+    kinds = LAYER_KINDS if parent.startswith("model.layers.") else _KINDS.get(parent, {})
+    cls = kinds.get(kind) if isinstance(kind, str) else None
     if cls is not None:
         for key in set(node) - set(cls.model_fields):
             del node[key]

@@ -188,7 +188,9 @@ def test_that_what_cannot_fit_is_refused_before_it_is_allocated_and_can_be_force
 
 
 def test_that_an_allocation_that_fails_is_out_of_memory_and_not_a_failure() -> None:
-    huge = spec([{"kind": "linear", "out_features": 2**42}])
+    huge = spec([{"kind": "linear", "out_features": 10**9}]).with_changes(
+        {"model.input_shape": [10**9]}
+    )
     _, result = finish(huge, force=True)
     assert result.outcome is Outcome.OUT_OF_MEMORY
     assert result.error

@@ -288,8 +288,8 @@ def test_that_a_configuration_is_saved_and_opened_again(
     open_window: OpenWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "mine.json"
-    monkeypatch.setattr("hogui.file_commands.ask_where_to_save", lambda *_: file)
-    monkeypatch.setattr("hogui.file_commands.ask_for_specs", lambda *_: [file])
+    monkeypatch.setattr("hogui.commands.files.ask_where_to_save", lambda *_: file)
+    monkeypatch.setattr("hogui.commands.files.ask_for_specs", lambda *_: [file])
     window = open_window()
     tab = _current(window)
     window.commands["save"].trigger()

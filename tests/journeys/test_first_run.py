@@ -94,7 +94,7 @@ def test_that_a_new_user_measures_compares_and_takes_the_figures_home(
 
     # The files hold what the window shows.
     folder = tmp_path / "csv"
-    monkeypatch.setattr("hogui.export_commands.ask_for_folder", lambda parent: folder)
+    monkeypatch.setattr("hogui.commands.exports.ask_for_folder", lambda parent: folder)
     window.commands["exportAllCsv"].trigger()
     runs = {row["run_id"]: row for row in _rows(folder / "runs.csv")}
     assert set(runs) == {first.result.run_id, second.result.run_id}
@@ -119,7 +119,7 @@ def test_that_a_new_user_measures_compares_and_takes_the_figures_home(
 
     # One run alone, by the action that other programs know.
     alone = tmp_path / "alone"
-    monkeypatch.setattr("hogui.export_commands.ask_for_folder", lambda parent: alone)
+    monkeypatch.setattr("hogui.commands.exports.ask_for_folder", lambda parent: alone)
     window.commands["exportCsv"].trigger()
     assert [row["run_id"] for row in _rows(alone / "runs.csv")] == [second.result.run_id]
 

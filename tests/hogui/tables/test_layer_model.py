@@ -68,7 +68,7 @@ def test_that_refused_settings_stay_in_their_row_and_are_no_edit(model, edits):
     model.setData(model.index(3, Column.SETTINGS), "0")
     assert edits == []
     assert texts(model, Column.SETTINGS)[3] == "0"
-    sentence = "out_features: 0 was given; allowed: a whole number of at least 1."
+    sentence = "out_features: 0 was given; allowed: a whole number from 1 to 1000000000."
     assert model.index(3, Column.KIND).data(PROBLEM_ROLE) == sentence
     assert model.index(3, 0).data(Qt.ItemDataRole.ToolTipRole) == sentence
     assert [(p.path, p.sentence) for p in model.problems()] == [

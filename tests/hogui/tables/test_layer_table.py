@@ -79,7 +79,7 @@ def test_that_zero_features_show_their_sentence_in_the_row_and_are_no_edit(edito
     qtbot.waitUntil(lambda: table_is_idle(editor))
     assert edits == []
     assert editor.model.index(3, Column.SETTINGS).data() == "0"
-    sentence = "out_features: 0 was given; allowed: a whole number of at least 1."
+    sentence = "out_features: 0 was given; allowed: a whole number from 1 to 1000000000."
     assert [problem.sentence for problem in editor.problems()] == [f"Layer 4: {sentence}"]
     room = editor.table.rowHeight(3) - height
     assert room >= 2 * editor.fontMetrics().height()

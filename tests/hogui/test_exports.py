@@ -32,7 +32,7 @@ def window(open_window: OpenWindow, finish: Finish) -> MainWindow:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "csv"
-    monkeypatch.setattr("hogui.export_commands.ask_for_folder", lambda _: folder)
+    monkeypatch.setattr("hogui.commands.exports.ask_for_folder", lambda _: folder)
     return folder
 
 
@@ -77,7 +77,7 @@ def test_that_a_folder_that_cannot_be_written_is_told(
 ) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.touch()
-    monkeypatch.setattr("hogui.export_commands.ask_for_folder", lambda _: in_the_way)
+    monkeypatch.setattr("hogui.commands.exports.ask_for_folder", lambda _: in_the_way)
     window.commands["exportCsv"].trigger()
     assert "not written" in window.strip.text
 
@@ -85,7 +85,7 @@ def test_that_a_folder_that_cannot_be_written_is_told(
 def test_that_thinking_better_of_it_writes_nothing(
     window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hogui.export_commands.ask_for_folder", lambda _: None)
+    monkeypatch.setattr("hogui.commands.exports.ask_for_folder", lambda _: None)
     before = set(tmp_path.iterdir())
     window.commands["exportCsv"].trigger()
     assert set(tmp_path.iterdir()) == before
@@ -96,7 +96,7 @@ def test_that_the_memory_plot_becomes_a_picture(
     window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "memory.png"
-    monkeypatch.setattr("hogui.export_commands.ask_for_picture", lambda *_: file)
+    monkeypatch.setattr("hogui.commands.exports.ask_for_picture", lambda *_: file)
     window.commands["savePng"].trigger()
     assert QImage(str(file)).width() >= window.workbench.current_page().figures.memory.width()
 
