@@ -205,13 +205,15 @@ class _Run:
         self, problem: Problem, execute: Callable[[Recorder], Computed]
     ) -> Iterator[Event]:
         yield self._stage("allocator")
-        problem.reset()
+
+        def start_over() -> None:
+            self._computed = None
+            problem.reset()
 
         def unwatched(recorder: Recorder) -> None:
-            self._computed = None
             self._computed = execute(recorder)
 
-        self._allocator = allocator_peak(self._device, unwatched)
+        self._allocator = allocator_peak(self._device, unwatched, start_over)
         yield from self._warn(self._memory_warnings())
         memory = self._memory()
         if self._ledger is not None and memory is not None:

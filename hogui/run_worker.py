@@ -113,7 +113,10 @@ class RunWorker(QThread):
         except InvalidSpec as error:
             self._trouble = str(error)
         except Exception as error:
-            self._trouble = f"{type(error).__name__}: {error}"
+            from core.isolation import NotReady
+
+            says_all = isinstance(error, NotReady)
+            self._trouble = str(error) if says_all else f"{type(error).__name__}: {error}"
 
     def _keep_event(self, event: Started | Finished) -> None:
         try:

@@ -26,6 +26,10 @@ T = TypeVar("T")
 _LAST_WORDS_BYTES = 4096
 _LAST_WORDS_LENGTH = 300
 _PATIENCE_S = 120.0
+_NO_SERVER = (
+    "The process that measuring processes are copied from has ended; starting the program again "
+    "starts a new one."
+)
 
 
 class NotReady(RuntimeError):
@@ -152,9 +156,11 @@ class Nursery:
         )
         try:
             process.start()
-        except BaseException:
+        except BaseException as error:
             ours.close()
             Path(log).unlink()
+            if isinstance(error, EOFError | ConnectionError):
+                raise NotReady(_NO_SERVER) from error
             raise
         finally:
             theirs.close()

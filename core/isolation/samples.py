@@ -42,8 +42,9 @@ class ProcessMemory:
         self._due_s = now + SAMPLE_S
         t_s = max(now - started.clock_s, 0.0)
         resident = self._resident_bytes()
-        if resident is not None:
-            yield ResidentSample(t_s=t_s, total_bytes=resident)
+        if resident is None:
+            return
+        yield ResidentSample(t_s=t_s, total_bytes=resident)
         if not started.environment.device.startswith("cuda"):
             return
         if self._driver is None:

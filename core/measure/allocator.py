@@ -35,16 +35,26 @@ class AllocatorPeak:
 
 
 def allocator_peak(
-    device: torch.device, compute: Callable[[Recorder], object]
+    device: torch.device,
+    compute: Callable[[Recorder], object],
+    reset: Callable[[], None] = lambda: None,
 ) -> AllocatorPeak | None:
     """Runs ``compute`` and asks the allocator; None where the device cannot tell.
 
     What ``compute`` needs must exist before, since the release of older tensors is not counted.
+    ``reset`` comes before each computation, of which accelerators need two; the last one is seen.
     """
-    gc.collect()
     if device.type == "cpu":
+        reset()
+        gc.collect()
         return _from_profiler(compute)
     if device.type in ("cuda", "xpu"):
+        # The first products and convolutions of a thread take workspaces that stay for good, and
+        # blocks left over from other passes are larger than what is put into them: neither counts.
+        reset()
+        compute(Silent())
+        reset()
+        gc.collect()
         return _from_statistics(device, compute)
     return None
 
@@ -122,9 +132,6 @@ class _CounterMarks(Silent):
 
 
 def _from_statistics(device: torch.device, compute: Callable[[Recorder], object]) -> AllocatorPeak:
-    # The first products and convolutions of a thread take workspaces that stay for good, and blocks
-    # left over from other passes are larger than what is put into them: neither may count.
-    compute(Silent())
     torch.accelerator.synchronize(device)
     torch.accelerator.empty_cache()
     torch.accelerator.reset_peak_memory_stats(device)

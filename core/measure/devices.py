@@ -95,6 +95,12 @@ def _container_memory() -> tuple[int | None, int]:
     try:
         limit = (_CGROUP / "memory.max").read_text().strip()
         used = int((_CGROUP / "memory.current").read_text())
+        statistics = dict(
+            line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines()
+        )
     except (OSError, ValueError):
         return None, 0
-    return (int(limit), used) if limit.isdigit() else (None, 0)
+    if not limit.isdigit():
+        return None, 0
+    # Files that were read and can be dropped at any time are counted as used.
+    return int(limit), used - int(statistics.get("inactive_file", 0))

@@ -348,3 +348,16 @@ def test_that_a_child_of_the_program_loads_no_qt_and_finds_the_runner_loaded(
     assert warm == "True"
     assert "torch" in modules.split()
     assert {"PySide6", "shiboken6", "pyqtgraph", "typer"}.isdisjoint(modules.split())
+
+
+def test_that_a_fork_server_that_has_died_is_a_sentence(isolated: Make, monkeypatch) -> None:
+    """Starting a process from it ends in a bare EOFError."""
+    isolation = isolated("finishes")
+
+    def start(_: object) -> None:
+        raise EOFError("unexpected EOF")
+
+    process = multiprocessing.get_context(FASTEST).Process
+    monkeypatch.setattr(process, "start", start)
+    with pytest.raises(NotReady, match="starting the program again"):
+        list(isolation.run(SPEC))

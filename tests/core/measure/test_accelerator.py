@@ -189,6 +189,25 @@ def test_that_no_block_of_another_pass_is_left_when_the_peak_is_taken(two) -> No
     assert cached[-1] == 0
 
 
+def test_that_what_an_earlier_computation_gave_is_gone_before_the_peak_is_taken(two) -> None:
+    """Its release would else be taken off the peak."""
+    kept: list[int] = []
+
+    def reset() -> None:
+        two.allocate(FIRST, -sum(kept))
+        kept.clear()
+
+    def compute(recorder: Recorder) -> None:
+        with recorder.phase("forward"):
+            two.allocate(FIRST, 40)
+            kept.append(40)
+
+    peak = allocator_peak(FIRST, compute, reset)
+    assert peak is not None
+    assert peak.peak_bytes == 40
+    assert kept == [40], "the result of the pass that was seen is kept"
+
+
 def test_that_a_device_without_counters_has_no_true_peak() -> None:
     assert allocator_peak(torch.device("mps", 0), lambda _: None) is None
 

@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+import core.measure.devices as devices_module
 from core.measure.clock import FEWEST_OF_SLOW, MOST, Clock, phase_medians
 from core.measure.devices import cpu, devices, resolve
 from core.spec.declaration import InvalidSpec
@@ -89,6 +90,18 @@ def test_that_the_cpu_is_listed_with_its_memory_and_auto_finds_a_device() -> Non
     assert listed[-1].name == "cpu"
     assert 0 < (cpu().available_bytes or 0) <= (cpu().memory_bytes or 0)
     assert str(resolve("auto")) == listed[0].name
+
+
+def test_that_a_container_has_what_its_limit_leaves_beside_files_that_can_be_dropped(
+    tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 400\n")
+    monkeypatch.setattr(devices_module, "_CGROUP", tmp_path)
+    assert (cpu().memory_bytes, cpu().available_bytes) == (1000, 700)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert (cpu().memory_bytes or 0) > 1000
 
 
 def test_that_an_absent_device_is_refused_with_those_there_are() -> None:
