@@ -11,14 +11,15 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
 import platformdirs
 import psutil
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from core.results.events import Started
 from core.results.measurement import Measurement
@@ -32,6 +33,8 @@ FORMAT_VERSION: Final = 1
 
 _PATIENCE_S = 30.0
 _COMPRESSION = 3
+_EPOCH: Final = "1970-01-01T00:00:00+00:00"
+"""When an unreadable run is said to have started."""
 _BROKEN_FILE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _COLUMNS = (
     "run_id, name, started_at, outcome, device, workload, baseline_bytes, peak_bytes, median_s"
@@ -47,14 +50,25 @@ class UnknownRun(HistoryError):
     """No stored run has this name, or several begin with it."""
 
 
+class Unreadable(StrEnum):
+    """Stands for the outcome in a row that is damaged, or that another version wrote."""
+
+    UNREADABLE = "unreadable"
+
+    @property
+    def sentence(self) -> str:
+        """What the user reads."""
+        return "This run cannot be read; it is damaged, or another version wrote it."
+
+
 @dataclass(frozen=True)
 class HistoryRow:
-    """What a list shows of a run."""
+    """What a list shows of a run; one that is unreadable has no figures."""
 
     run_id: str
     name: str
     started_at: str
-    outcome: Outcome
+    outcome: Outcome | Unreadable
     device: str
     workload: str
     baseline_bytes: int | None
@@ -103,23 +117,18 @@ class History:
 
         Raises:
             UnknownRun: there is none, or there are several.
+            HistoryError: it is damaged.
         """
-        (text,) = self._column(run_id, "result")
-        try:
-            return Measurement.model_validate_json(text)
-        except ValidationError:
-            raise HistoryError(
-                f"Run {run_id} cannot be read; another version of the program wrote it."
-            ) from None
+        return self._decoded(run_id, "result", Measurement.model_validate_json)
 
     def timeline(self, run_id: str) -> MemoryTimeline:
         """The memory curves of a run, by its id or prefix.
 
         Raises:
             UnknownRun: there is none, or there are several.
+            HistoryError: they are damaged.
         """
-        (packed,) = self._column(run_id, "timeline")
-        return MemoryTimeline.model_validate_json(zlib.decompress(packed))
+        return self._decoded(run_id, "timeline", _unpacked)
 
     def list(self) -> list[HistoryRow]:
         """Every run that is not under way, newest first."""
@@ -174,15 +183,21 @@ class History:
         )
         self._use(lambda database: database.execute(statement, values))
 
-    def _column(self, run_id: str, name: str) -> tuple[bytes]:
-        def read(database: sqlite3.Connection) -> tuple[bytes]:
+    def _decoded(self, run_id: str, column: str, decode: Callable[[bytes], T]) -> T:
+        def read(database: sqlite3.Connection) -> bytes:
             found = _resolve(database, run_id)
-            value: tuple[bytes] = database.execute(
-                f"SELECT {name} FROM runs WHERE run_id = ?", (found,)
-            ).fetchone()
-            return value
+            row = database.execute(f"SELECT {column} FROM runs WHERE run_id = ?", (found,))
+            (content,) = row.fetchone()
+            return content if isinstance(content, bytes) else str(content).encode()
 
-        return self._use(read)
+        content = self._use(read)
+        try:
+            return decode(content)
+        except (ValidationError, zlib.error):
+            raise HistoryError(
+                f"Run {run_id} cannot be read; it is damaged, or another version of the program "
+                "wrote it."
+            ) from None
 
     def _use(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Does ``work`` in a transaction; a broken file is put aside and a new one begun."""
@@ -192,12 +207,14 @@ class History:
                 try:
                     return self._once(work)
                 except sqlite3.DatabaseError as error:
-                    if error.sqlite_errorcode & 0xFF not in _BROKEN_FILE:
+                    # Errors of Python's own module carry no code.
+                    if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BROKEN_FILE:
                         raise
             self._put_aside()
             return self._once(work)
         except (sqlite3.Error, OSError) as error:
-            raise HistoryError(f"The history in {self.file} cannot be used: {error}.") from error
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise HistoryError(f"The history in {self.file} cannot be used: {reason}.") from error
 
     def _once(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._connection() as database, database:
@@ -207,6 +224,8 @@ class History:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.file, timeout=_PATIENCE_S)) as database:
+            # One damaged text must not keep the others from being read.
+            database.text_factory = _forgiving_text
             self._prepare(database)
             yield database
 
@@ -277,14 +296,28 @@ def _resolve(database: sqlite3.Connection, run_id: str) -> str:
     return found[0]
 
 
-_Values = tuple[str, str, str, str, str, str, int | None, int | None, float | None]
+_ROW: Final = TypeAdapter(HistoryRow)
 
 
-def _row(values: _Values) -> HistoryRow:
-    run_id, name, started_at, outcome, device, workload, baseline, peak, median = values
-    return HistoryRow(
-        run_id, name, started_at, Outcome(outcome), device, workload, baseline, peak, median
-    )
+def _row(values: tuple[object, ...]) -> HistoryRow:
+    names = [field.name for field in fields(HistoryRow)]
+    try:
+        row = _ROW.validate_python(dict(zip(names, values, strict=True)))
+        datetime.fromisoformat(row.started_at)
+    except ValueError:
+        run_id, name, _, _, device, workload, *_ = map(str, values)
+        return HistoryRow(
+            run_id, name, _EPOCH, Unreadable.UNREADABLE, device, workload, None, None, None
+        )
+    return row
+
+
+def _unpacked(content: bytes) -> MemoryTimeline:
+    return MemoryTimeline.model_validate_json(zlib.decompress(content))
+
+
+def _forgiving_text(content: bytes) -> str:
+    return content.decode("utf-8", errors="replace")
 
 
 def _is_alive(pid: int | None, since: float | None) -> bool:
@@ -293,6 +326,7 @@ def _is_alive(pid: int | None, since: float | None) -> bool:
         return False
     try:
         began: float = psutil.Process(pid).create_time()
-    except psutil.Error:
+        return abs(began - since) < 1.0
+    except (psutil.Error, TypeError, ValueError, OverflowError):
+        # There is no such process, or the row is damaged.
         return False
-    return abs(began - since) < 1.0

@@ -6,10 +6,10 @@ import json as json_format
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from core.cli.refusal import Refused
 from core.cli.summary import mib, new_table
+from core.cli.terminal import terminal
 from core.isolation import NotReady, query_devices
 
 
@@ -29,5 +29,5 @@ def command(
         table.add_row(
             device.name, device.title, mib(device.memory_bytes), mib(device.available_bytes)
         )
-    Console().print(table)
+    terminal().print(table)
     return 0

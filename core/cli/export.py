@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,10 @@ def command(
         raise Refused(str(error)) from None
     except HistoryError as error:
         raise Refused(str(error), status=1) from None
+    except OSError as error:
+        raise Refused(f"--csv: {csv} cannot be written to: {error.strerror}.", status=1) from None
+    if history.notice is not None:
+        print(history.notice, file=sys.stderr)
     for file in files:
         print(file)
     return 0

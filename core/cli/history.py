@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from core.cli.refusal import Refused
 from core.cli.summary import mib, ms, new_table
+from core.cli.terminal import terminal
 from core.history import History, HistoryError
 
 
@@ -45,5 +45,5 @@ def command(
             mib(row.peak_bytes),
             ms(row.median_s),
         )
-    Console().print(table)
+    terminal().print(table)
     return 0

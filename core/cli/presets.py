@@ -6,10 +6,11 @@ import json as json_format
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from core.cli.refusal import Refused
+from core.cli.terminal import terminal
 from core.spec.declaration import InvalidSpec
 from core.spec.presets import preset, presets
 
@@ -33,6 +34,7 @@ def command(
         return 0
     table = Table.grid(padding=(0, 2, 1, 0))
     for one in listed:
-        table.add_row(f"[bold]{one['name']}[/bold]", f"{one['title']}\n[dim]{one['about']}[/dim]")
-    Console().print(table)
+        about = Text.assemble(one["title"], "\n", (one["about"], "dim"))
+        table.add_row(Text(one["name"], "bold"), about)
+    terminal().print(table)
     return 0

@@ -96,7 +96,7 @@ class LiveProgress:
         self._bar = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=16),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,

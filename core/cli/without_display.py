@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-
 from core.cli.measuring import exit_status, measure, writable_folder, write_csv
 from core.cli.refusal import Refused
 from core.cli.summary import print_summary
+from core.cli.terminal import terminal
 from core.export.chart import chart_svg
 from core.results.outcome import Outcome
 from core.spec.presets import preset
@@ -29,14 +28,14 @@ def main() -> int:
     )
     try:
         folder = writable_folder(FOLDER)
-        finished = measure(preset(PRESET).spec, Console(stderr=True))
+        finished = measure(preset(PRESET).spec, terminal(stderr=True))
         write_csv(finished, folder)
     except Refused as refusal:
         print(*refusal.sentences, sep="\n", file=sys.stderr)
         return refusal.status
     chart = folder / "chart.svg"
     chart.write_text(chart_svg(finished.result, finished.timeline), encoding="utf-8")
-    print_summary(finished.result, Console())
+    print_summary(finished.result, terminal())
     if finished.result.outcome is Outcome.FINISHED:
         print(f"Written: {', '.join(str(file) for file in sorted(folder.iterdir()))}.")
     else:

@@ -138,6 +138,23 @@ def _time_rows(result: Measurement) -> Iterator[Row]:
         yield result.run_id, index, seconds
 
 
+_RETURN_AND_FEED: Final = "\r\n"
+
+
+class _LineFeeds:
+    """Ends each row with a line feed.
+
+    WORKAROUND: before Python 3.11.9 and 3.12.3, csv quotes a carriage return in a cell only where
+    the end of a row holds one too (python/cpython#67044).
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, row: str) -> None:
+        self._stream.write(row.removesuffix(_RETURN_AND_FEED) + "\n")
+
+
 class _Table:
     """One CSV file, written beside its place and moved there when it is whole."""
 
@@ -149,7 +166,7 @@ class _Table:
         self._stream: IO[str] = stack.enter_context(
             self._unfinished.open("w", encoding="utf-8", newline="")
         )
-        self._writer = csv.writer(self._stream, lineterminator="\n")
+        self._writer = csv.writer(_LineFeeds(self._stream), lineterminator=_RETURN_AND_FEED)
         self._writer.writerow(columns)
 
     def write(self, rows: Iterable[Row]) -> None:

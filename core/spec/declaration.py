@@ -167,11 +167,6 @@ def declare(
     )
 
 
-def whole(minimum: int | None = None, maximum: int | None = None) -> Any:
-    """Annotation metadata for a bounded number inside a union such as ``Literal["auto"] | int``."""
-    return Field(ge=minimum, le=maximum)
-
-
 def _number_text(number: float | None) -> str:
     if number is None:
         return ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from core.spec.declaration import Spec, declare, whole
+from core.spec.declaration import Spec, declare
 
 
 class Checkpointing(Spec):
@@ -16,7 +16,7 @@ class Checkpointing(Spec):
         help="none keeps every activation; torch drops them for the first backward only; "
         "rematerialize drops them at every order.",
     )
-    segments: Literal["auto"] | Annotated[int, whole(1)] = declare(
+    segments: Literal["auto"] | int = declare(
         "auto",
         label="Segments",
         help="Into how many runs of layers the stack is cut; auto is about the square root.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.spec.declaration import Spec, declare
-from core.spec.layers import Layer, LayerSpec, Positive, Shape, ShapeError
+from core.spec.layers import Layer, LayerSpec, Shape, ShapeError
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class StackModel(Spec):
     """Layers applied one after the other."""
 
     kind: Literal["stack"] = "stack"
-    input_shape: tuple[Positive, ...] = declare(
+    input_shape: tuple[int, ...] = declare(
         label="Input shape", help="Sizes of one example, without the batch.", minimum=1
     )
     layers: tuple[Layer, ...] = ()

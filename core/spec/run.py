@@ -86,10 +86,9 @@ class RunSpec(Spec):
         document = json.loads(self.model_dump_json())
         for key, value in values.items():
             _set(document, key, value)
-        workload = document["workload"]
-        if values.get("workload.variant") == "fomaml" and isinstance(workload, dict):
-            if "workload.order" not in values:
-                workload.pop("order", None)
+        brings_order = values.get("workload.variant") == "fomaml" and "workload.order" not in values
+        if brings_order and isinstance(document["workload"], dict):
+            document["workload"].pop("order", None)
         try:
             text = json.dumps(document)
         except RecursionError:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -133,6 +134,44 @@ def test_that_keys_are_overridden_in_their_order(core: FakeCore) -> None:
     assert (spec.workload.kind, spec.flatten()["workload.tasks"], spec.name) == ("maml", 3, "Mine")
 
 
+@pytest.mark.parametrize("order", [[], ["--set", "workload.order=1"]])
+def test_that_fomaml_is_measured_at_order_1(core: FakeCore, order: list[str]) -> None:
+    assert main(["run", "lecture-maml", "--set", "workload.variant=fomaml", *order]) == 0
+    (spec,) = core.specs
+    assert spec.flatten()["workload.order"] == 1
+
+
+@pytest.mark.usefixtures("core")
+@pytest.mark.parametrize("name", ["[/x]", "[bold]", ":smile:", "[u]x"])
+def test_that_brackets_and_colons_in_a_name_are_shown_as_they_are(
+    name: str, capsys: Output
+) -> None:
+    assert main(["run", PRESET, "--set", f"name={name}"]) == 0
+    assert name in capsys.readouterr().out
+    assert main(["history"]) == 0
+    assert name in capsys.readouterr().out
+
+
+def test_that_brackets_in_a_device_are_shown_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    odd = DEVICES[0].model_copy(update={"title": "Odd [/x] one"})
+    monkeypatch.setattr("core.cli.devices.query_devices", lambda: (odd,))
+    assert main(["devices"]) == 0
+    assert "Odd [/x] one" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("core")
+def test_that_brackets_in_the_path_of_the_history_are_shown_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Output
+) -> None:
+    (tmp_path / "[").mkdir()
+    (tmp_path / "[" / "x]").touch()
+    monkeypatch.setenv("HOGUI_HOME", str(tmp_path / "[" / "x]"))
+    assert main(["run", PRESET]) == 0
+    assert str(tmp_path / "[" / "x]") in capsys.readouterr().err
+
+
 def test_that_a_spec_comes_from_a_file_or_from_standard_input(
     core: FakeCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +225,43 @@ def test_that_a_history_that_cannot_be_written_does_not_lose_the_run(
     assert "The run is not in the history." in captured.err
 
 
+@pytest.mark.parametrize("arguments", [["history"], ["export", "abc", "--csv", "out"]])
+def test_that_a_history_that_cannot_be_used_is_one_sentence(
+    own_home: Path, arguments: list[str], capsys: Output
+) -> None:
+    own_home.write_text("a file where a folder should be")
+    assert main(arguments) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"The history in {own_home / 'history.sqlite3'} cannot be used: ")
+
+
+@pytest.mark.usefixtures("core")
+def test_that_a_full_disk_loses_the_history_and_not_the_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    assert main(["run", PRESET, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["outcome"] == "finished"
+    assert captured.err.rstrip().endswith("cannot be used: database or disk is full.")
+
+
+@pytest.mark.usefixtures("core")
+def test_that_files_that_cannot_be_exported_are_one_sentence(
+    tmp_path: Path, capsys: Output
+) -> None:
+    main(["run", PRESET])
+    (row,) = History().list()
+    (tmp_path / "out" / "runs.csv").mkdir(parents=True)
+    capsys.readouterr()
+    assert main(["export", row.run_id, "--csv", str(tmp_path / "out")]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"--csv: {tmp_path / 'out'} cannot be written to: ")
+
+
 def test_that_the_first_interruption_cancels_and_the_second_interrupts() -> None:
     with cancelled_by_signals() as cancelled:
         signal.raise_signal(signal.SIGINT)
@@ -203,6 +279,12 @@ def test_that_the_first_interruption_cancels_and_the_second_interrupts() -> None
     ("arguments", "sentence"),
     [
         (["nope"], "nope is neither a file nor a preset; presets: lecture-second-order,"),
+        (["x" * 300], f"{'x' * 300} is neither a file nor a preset; presets: "),
+        (["x" * 300 + ".json"], f"SPEC: {'x' * 300}.json is not a file that can be read."),
+        ([PRESET, "--save-tensors", f"{'x' * 300}/t.npz"], f"--save-tensors: {'x' * 300} is not"),
+        ([PRESET, "--set", "model.layers.².kind=relu"], "model.layers.²: ² was given; allowed: "),
+        ([PRESET, "--set", f"workload.order={'9' * 5000}"], 'workload.order: "9999'),
+        ([PRESET, "--set", f"workload.order={'[' * 100_000}"], 'workload.order: "[[[['),
         (["missing.json"], "SPEC: missing.json is not a file that can be read."),
         ([PRESET, "--set", "workload.order=7"], "workload.order: 7 was given; allowed: "),
         ([PRESET, "--set", "workload.ordre=2"], "workload.ordre is not a known key"),
@@ -381,7 +463,7 @@ def test_that_a_device_that_is_not_there_is_refused() -> None:
 
 
 def test_that_what_cannot_fit_is_refused_with_the_figures() -> None:
-    process = program("run", PRESET, "--set", "data.batch_size=1000000000000")
+    process = program("run", PRESET, "--set", "data.batch_size=1000000000")
     _, err = process.communicate()
     assert process.returncode == 3
     assert "It needs at least" in err

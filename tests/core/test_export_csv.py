@@ -167,3 +167,19 @@ def test_that_a_failing_export_leaves_the_old_files_as_they_were(
     with pytest.raises(OSError, match="the disk is full"):
         export_csv(broken(), tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\r\nb", "a\nb", '"a",b', "\r", "ä ² [/x]"])
+def test_that_a_name_comes_back_equal_whatever_it_holds(tmp_path: Path, name: str) -> None:
+    result, timeline = a_run("lecture-second-order", "one")
+    named = result.model_copy(update={"spec": result.spec.with_changes({"name": name})})
+    export_csv([(named, timeline)], tmp_path)
+    (row,) = read(tmp_path)["runs.csv"]
+    assert row["name"] == row["spec.name"] == name
+
+
+def test_that_rows_end_with_a_line_feed_alone(runs: list[Run], tmp_path: Path) -> None:
+    for file in export_csv(runs, tmp_path):
+        content = file.read_bytes()
+        assert content.endswith(b"\n")
+        assert b"\r" not in content

@@ -5,11 +5,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import zlib
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from core.history import FILE_NAME, History, HistoryError, UnknownRun, home
+from core.history import FILE_NAME, History, HistoryError, UnknownRun, Unreadable, home
 from core.results.events import Finished, Started
 from core.results.measurement import Measurement
 from core.results.memory_timeline import MemoryTimeline
@@ -159,6 +161,64 @@ def test_that_a_file_that_breaks_further_in_is_put_aside_too(tmp_path: Path) -> 
     history.add(*a_run("new"))
     assert [row.run_id for row in history.list()] == ["new"]
     assert len(list(tmp_path.glob("history-broken-*.sqlite3"))) == 1
+
+
+def damage(folder: Path, run_id: str, **columns: object) -> None:
+    with sqlite3.connect(folder / FILE_NAME) as database:
+        for column, value in columns.items():
+            database.execute(f"UPDATE runs SET {column} = ? WHERE run_id = ?", (value, run_id))
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"outcome": "vanished"},
+        {"peak_bytes": "many"},
+        {"median_s": b"\x00"},
+        {"started_at": "yesterday"},
+        {"outcome": b"\xff"},
+        {"owner_pid": "nobody", "owner_since": "never", "outcome": ""},
+    ],
+)
+def test_that_a_damaged_row_is_listed_as_unreadable_beside_the_others(
+    history: History, tmp_path: Path, columns: dict[str, object]
+) -> None:
+    for day in (1, 2, 3):
+        history.add(*a_run(f"day{day}", started_at=f"2026-01-0{day}T00:00:00.000+00:00"))
+    damage(tmp_path, "day2", **columns)
+    rows = {row.run_id: row for row in history.list()}
+    assert set(rows) == {"day1", "day2", "day3"}
+    assert rows["day2"].outcome is Unreadable.UNREADABLE
+    assert rows["day2"].outcome.sentence.endswith(".")
+    assert datetime.fromisoformat(rows["day2"].started_at).tzinfo is not None
+    assert rows["day2"].peak_bytes is None
+    assert rows["day1"].outcome is rows["day3"].outcome is Outcome.FINISHED
+
+
+def test_that_a_name_that_is_no_text_is_shown_as_far_as_it_goes(
+    history: History, tmp_path: Path
+) -> None:
+    history.add(*a_run("one"))
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+        database.execute("UPDATE runs SET name = CAST(X'6162FF' AS TEXT)")
+    database.close()
+    (row,) = history.list()
+    assert row.name == "ab\ufffd"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", zlib.compress(b"{"), "text", 3])
+def test_that_damaged_curves_and_results_are_one_sentence(
+    history: History, tmp_path: Path, content: object
+) -> None:
+    history.add(*a_run("one"))
+    damage(tmp_path, "one", timeline=content)
+    assert history.get("one").run_id == "one"
+    with pytest.raises(HistoryError, match="Run one cannot be read; it is damaged"):
+        history.timeline("one")
+    damage(tmp_path, "one", result=content)
+    with pytest.raises(HistoryError, match="Run one cannot be read; it is damaged"):
+        history.get("one")
 
 
 def test_that_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:

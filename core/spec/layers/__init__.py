@@ -17,7 +17,6 @@ from core.spec.layers.activations import (
 from core.spec.layers.base import (
     LayerSpec,
     Pair,
-    Positive,
     Shape,
     ShapeError,
     shape_text,
@@ -48,7 +47,6 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Pair",
-    "Positive",
     "RMSNorm",
     "ReLU",
     "Shape",

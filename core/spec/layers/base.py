@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from typing_extensions import override
 
 from core.spec.declaration import Spec
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
-Positive = Annotated[int, Field(ge=1)]
 
 
 class ShapeError(ValueError):

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from math import inf, nextafter
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.spec.declaration import InvalidSpec
+from core.spec.data import DigitsData
+from core.spec.declaration import InvalidSpec, Spec, declared_fields
+from core.spec.layers import LAYER_KINDS, Conv2d
+from core.spec.measure import Measure
+from core.spec.mitigations import Checkpointing
 from core.spec.notices import notices
 from core.spec.run import RunSpec
 from core.spec.size import least_bytes
-from core.spec.workloads import Maml
+from core.spec.workloads import Maml, NestedGradient
 
 
 def spec(layers: list[dict], input_shape: list[int] | None = None, **keys: object) -> RunSpec:
@@ -69,9 +74,28 @@ def test_that_setting_a_kind_keeps_the_keys_both_kinds_know() -> None:
     assert maml.with_value("data.kind", "digits").flatten()["data.batch_size"] == 64
 
 
+def test_that_setting_the_kind_of_a_layer_keeps_the_keys_both_kinds_know() -> None:
+    layers = [{"kind": "linear", "out_features": 3, "bias": False}]
+    changed = spec(layers).with_changes(
+        {"model.layers.0.kind": "conv2d", "model.layers.0.kernel_size": 5}
+    )
+    assert changed.model.layers[0] == Conv2d(kernel_size=5, bias=False)
+
+
 @pytest.mark.parametrize(
     ("key", "text"),
-    [("workload.ordre", "3"), ("model.layers.4.bias", "true"), ("name.first", "x"), ("", "1")],
+    [
+        ("workload.ordre", "3"),
+        ("model.layers.4.bias", "true"),
+        ("name.first", "x"),
+        ("", "1"),
+        ("model.layers.².kind", "relu"),
+        (f"model.layers.{'9' * 5000}.kind", "relu"),
+        ("model.layers.-1.kind", "relu"),
+        ("workload.order", "9" * 5000),
+        ("workload.order", "[" * 100_000),
+        ("model.layers", "[" * 800 + "]" * 800),
+    ],
 )
 def test_that_set_refuses_an_unknown_key(key: str, text: str) -> None:
     with pytest.raises(InvalidSpec):
@@ -83,6 +107,68 @@ def test_that_fomaml_means_order_1() -> None:
     assert maml.workload.order == 1
     with pytest.raises(InvalidSpec, match="fomaml means order 1"):
         spec([{"kind": "linear"}], workload={"kind": "maml", "variant": "fomaml", "order": 2})
+
+
+@pytest.mark.parametrize("before", ["maml", "nested_gradient"])
+def test_that_setting_the_variant_fomaml_brings_order_1_along(before: str) -> None:
+    value = spec([{"kind": "linear"}], workload={"kind": before, "order": 3})
+    changes = {"workload.kind": "maml", "workload.variant": "fomaml"}
+    assert value.with_changes(changes).workload.derivative_order == 1
+    assert value.with_changes(changes | {"workload.order": 1}).workload.derivative_order == 1
+    with pytest.raises(InvalidSpec, match="fomaml means order 1"):
+        value.with_changes(changes | {"workload.order": 3})
+
+
+def test_that_brackets_nested_too_deeply_in_a_file_are_refused() -> None:
+    with pytest.raises(InvalidSpec, match=r"\.$"):
+        RunSpec.from_json("[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        (
+            "model.input_shape",
+            [10**400],
+            "allowed: a list of whole numbers from 1 to 1000000000.",
+        ),
+        (
+            "data.batch_size",
+            10**9 + 1,
+            "data.batch_size: 1000000001 was given; allowed: a whole number from 1 to 1000000000.",
+        ),
+        ("version", "x", 'version: "x" was given; allowed: 1.'),
+        ("model.kind", "heap", 'model.kind: "heap" was given; allowed: "stack".'),
+        ("model.layers", 3, "model.layers: 3 was given; allowed: a list of JSON objects."),
+        ("model.layers", [3], "model.layers.0: 3 was given; allowed: a JSON object."),
+        ("measure", 3, "measure: 3 was given; allowed: a JSON object."),
+    ],
+)
+def test_that_a_value_out_of_place_is_answered_with_what_is_allowed(
+    key: str, value: object, sentence: str
+) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        LINEAR.with_changes({key: value})
+    (problem,) = caught.value.problems
+    assert problem.sentence.endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "cls", [NestedGradient, Maml, Measure, Checkpointing, DigitsData, *LAYER_KINDS.values()]
+)
+def test_that_validation_takes_the_declared_limits_and_nothing_beyond(cls: type[Spec]) -> None:
+    for field in declared_fields(cls):
+        for limit, direction in ((field.minimum, -1), (field.maximum, 1)):
+            if limit is None:
+                continue
+            is_whole = field.kind.startswith("int")
+            beyond = limit + direction if is_whole else nextafter(limit, direction * inf)
+            assert getattr(cls.model_validate({field.name: limit}), field.name) == limit
+            with pytest.raises(ValueError, match=field.name):
+                cls.model_validate({field.name: beyond})
+            if field.kind == "int_or_pair":
+                with pytest.raises(ValueError, match=field.name):
+                    cls.model_validate({field.name: (limit, beyond)})
 
 
 @pytest.mark.parametrize(

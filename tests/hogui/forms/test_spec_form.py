@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication, QComboBox, QFileDialog, QLabel, QSpinBox, QToolButton
 
-from core.spec.declaration import Problem, Spec, declare, declared_fields, whole
+from core.spec.declaration import Problem, Spec, declare, declared_fields
 from hogui.forms.spec_form import SpecForm, kind_field
 
 
@@ -24,7 +24,7 @@ class Oven(Spec):
         180.0, label="Heat", help="Temperature.", unit="°C", minimum=1
     )
     loaves: Annotated[int, Field(ge=1)] = declare(7, label="Loaves", help="Many.", minimum=1)
-    minutes: Literal["auto"] | Annotated[int, whole(1, 90)] = declare(
+    minutes: Literal["auto"] | int = declare(
         "auto", label="Minutes", help="Or until done.", minimum=1, maximum=90
     )
     fan: bool = declare(False, label="Fan", help="Moves the air.")
