@@ -5,45 +5,19 @@ style sheet (`hogui.style_sheet`); plots and icons read `theme().tokens` and lis
 `theme().changed`. Imports nothing but Qt, because it runs before the first frame is shown.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cache
-from types import MappingProxyType
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
+from core.results.palette import CATEGORY_COLOURS
 from hogui.style_sheet import style_sheet
 
 GRID = 4
 """Distances are multiples of this many pixels: 2 steps between related things, 4 between groups."""
-
-CATEGORY_COLOURS: Mapping[str, str] = MappingProxyType(
-    {
-        "parameters": "#0072B2",
-        "data": "#56B4E9",
-        "optimizer_state": "#7A86C8",
-        "activations": "#009E73",
-        "graph_1": "#F7C59F",
-        "graph_2": "#EE9B5F",
-        "graph_3": "#D55E00",
-        "graph_4": "#B04C00",
-        "graph_5": "#8E3C00",
-        "graph_6": "#6E2D00",
-        "gradients": "#CC79A7",
-        "fast_weights": "#F0E442",
-        "tangents": "#8E2F7B",
-        "temporaries": "#747A86",
-        "kernel_temporaries": "#C2C7D0",
-        "other": "#484D57",
-    }
-)
-"""Okabe and Ito's colours (jfly.uni-koeln.de/color), one per category of memory, the same in both
-themes.
-
-The graphs of successive gradients are one hue that darkens with the order."""
 
 
 def category_colour(name: str) -> QColor:

@@ -8,32 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Final
 from xml.sax.saxutils import escape
 
 from core.results.categories import CATEGORIES
 from core.results.measurement import Measurement
 from core.results.memory_timeline import MemoryTimeline
-
-COLOURS: Final = {
-    "parameters": "#0072B2",
-    "data": "#56B4E9",
-    "optimizer_state": "#7A86C8",
-    "activations": "#009E73",
-    "graph_1": "#F7C59F",
-    "graph_2": "#EE9B5F",
-    "graph_3": "#D55E00",
-    "graph_4": "#B04C00",
-    "graph_5": "#8E3C00",
-    "graph_6": "#6E2D00",
-    "gradients": "#CC79A7",
-    "fast_weights": "#F0E442",
-    "tangents": "#8E2F7B",
-    "temporaries": "#747A86",
-    "kernel_temporaries": "#C2C7D0",
-    "other": "#484D57",
-}
-"""Okabe and Ito's colours (jfly.uni-koeln.de/color), one per category, the same as the window's."""
+from core.results.palette import CATEGORY_COLOURS
 
 _WIDTH, _HEIGHT = 960, 600
 _LEFT, _RIGHT = 76, 176
@@ -128,7 +108,7 @@ def _memory(result: Measurement, timeline: MemoryTimeline) -> Iterator[str]:
             bottom + (0 if point is None else max(values[point], 0))
             for bottom, point in zip(floor, picked, strict=True)
         ]
-        yield f'<path d="{_band(floor, roof, scale)}" fill="{COLOURS[name]}"/>'
+        yield f'<path d="{_band(floor, roof, scale)}" fill="{CATEGORY_COLOURS[name]}"/>'
         floor = roof
     yield from _peak(floor, scale, highest)
     yield from _phases(timeline, low_s, high_s)
@@ -183,7 +163,8 @@ def _legend(shown: list[str]) -> Iterator[str]:
     x = _LEFT + _PLOT_WIDTH + 16
     for row, name in enumerate(reversed(shown)):
         y = _TOP_OF_MEMORY + 10 + 20 * row
-        yield f'<rect x="{x}" y="{y - 9}" width="10" height="10" rx="2" fill="{COLOURS[name]}"/>'
+        colour = CATEGORY_COLOURS[name]
+        yield f'<rect x="{x}" y="{y - 9}" width="10" height="10" rx="2" fill="{colour}"/>'
         yield _label(x + 16, y, name.replace("_", " "), size=11)
 
 

@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.export.chart import COLOURS, chart_svg, columns_at_peaks, nice_step
-from core.results.categories import CATEGORIES
+from core.export.chart import chart_svg, columns_at_peaks, nice_step
 from core.results.events import Finished
 from core.results.measurement import Measurement
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.spec.presets import preset
-from hogui.theme import CATEGORY_COLOURS
 from tests.fake_core import FakeCore
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,11 +26,6 @@ def a_run(outcome: Outcome = Outcome.FINISHED) -> tuple[Measurement, MemoryTimel
 
 def words(svg: str) -> str:
     return " | ".join(text.text or "" for text in ElementTree.fromstring(svg).iter(f"{SVG}text"))
-
-
-def test_that_the_colours_are_those_of_the_window() -> None:
-    assert dict(CATEGORY_COLOURS) == COLOURS
-    assert tuple(COLOURS) == CATEGORIES
 
 
 def test_that_the_picture_tells_peak_median_phases_and_categories() -> None:

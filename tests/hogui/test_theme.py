@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QApplication, QPushButton
 
 import resources
 from core.results.categories import CATEGORIES
+from core.results.palette import CATEGORY_COLOURS
 from hogui.icons import app_icon, icon, set_icon
 from hogui.theme import (
-    CATEGORY_COLOURS,
     DARK,
     LIGHT,
     Preference,
