@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
@@ -141,6 +142,7 @@ class _Run:
             return
         yield self._stage("prepare")
         problem = prepare(self._spec, self._device)
+        load_late_modules(self._spec)
 
         def execute(recorder: Recorder) -> Computed:
             return compute(problem, recorder)
@@ -379,6 +381,13 @@ class _Run:
             )
             for row in self._spec.model.trace()
         )
+
+
+def load_late_modules(spec: RunSpec) -> None:
+    """Loads what torch would load in the middle of the memory pass, at its first use."""
+    import_module("torch.fx.experimental.symbolic_shapes")
+    if spec.mitigation.checkpointing.kind == "torch":
+        import_module("torch._dynamo")
 
 
 def _first_sentence(error: BaseException) -> str:

@@ -38,7 +38,7 @@ def _declared() -> tuple[Declared, ...]:
     tr = _tr
     return (
         Declared("newTab", tr("New tab"), "new-tab", "Ctrl+T"),
-        Declared("duplicateTab", tr("Duplicate tab"), "duplicate", "Ctrl+D"),
+        Declared("duplicateTab", tr("Duplicate tab"), "duplicate", "Ctrl+Shift+D"),
         Declared("renameTab", tr("Rename tab"), "", "F2"),
         Declared("closeTab", tr("Close tab"), "", "Ctrl+W"),
         Declared("reopenTab", tr("Reopen the closed tab"), "", "Ctrl+Shift+T"),

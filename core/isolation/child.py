@@ -75,6 +75,8 @@ def serve(connection: Connection, log: str, run: str, devices: str) -> None:
     except (EOFError, BrokenPipeError):
         status = 0
     except BaseException:
+        # First what libraries printed: the last words are the reason of a crash.
+        sys.stdout.flush()
         traceback.print_exc()
         status = 1
     # Taking torch down in good order takes longer than some runs.

@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 _LAST_WORDS_BYTES = 4096
 _LAST_WORDS_LENGTH = 300
+LOADED_LATE = ("torch.fx.experimental.symbolic_shapes", "torch._dynamo")
+"""What torch loads at the first gradient, and at the first checkpoint or optimizer step."""
+
 _PATIENCE_S = 120.0
 _NO_SERVER = (
     "The process that measuring processes are copied from has ended; starting the program again "
@@ -73,7 +76,10 @@ class Nursery:
     def __init__(self, method: StartMethod, run: str, devices: str) -> None:
         self._method = method
         self._targets = (run, devices)
-        self._context = _context(method, run)
+        # Imports only: a preload that computes makes the copies hang. A module that cannot be
+        # imported is passed over in silence, which `warm_up` reports.
+        self._preload = [run.partition(":")[0], serve.__module__]
+        self._context = _context(method, self._preload)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nursery")
         self._taken: dict[int, Child] = {}
         self._spare: Child | None = None
@@ -120,6 +126,9 @@ class Nursery:
     def _warm_up(self) -> bool:
         if self._spare is not None:
             return True
+        if isinstance(self._context, ForkServerContext):
+            # Whoever warms up has the time that these take, and every run after it starts sooner.
+            self._context.set_forkserver_preload([*self._preload, *LOADED_LATE])
         child = self._start()
         try:
             loaded = _was_loaded(child)
@@ -186,13 +195,11 @@ class Nursery:
             self._end(spare)
 
 
-def _context(method: StartMethod, run: str) -> ForkServerContext | SpawnContext:
+def _context(method: StartMethod, preload: list[str]) -> ForkServerContext | SpawnContext:
     if method == "spawn":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # Imports only: a preload that computes makes the copies hang. A module that cannot be imported
-    # is passed over in silence, which `warm_up` reports.
-    context.set_forkserver_preload([run.partition(":")[0], serve.__module__])
+    context.set_forkserver_preload(preload)
     return context
 
 

@@ -65,6 +65,7 @@ class ProcessMemory:
         try:
             if self._process is None:
                 self._process = psutil.Process(self._pid)
-            return int(self._process.memory_info().rss)
+            # A process that has ended but was not asked for its exit code yet holds nothing.
+            return self._process.memory_info().rss or None
         except psutil.Error:
             return None

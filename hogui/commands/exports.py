@@ -67,7 +67,7 @@ class ExportCommands(QObject):
         except (OSError, StoreError) as error:
             self.told.emit(
                 self.tr("The CSV files were not written to {folder}: {reason}").format(
-                    folder=folder, reason=error
+                    folder=folder, reason=_reason(error)
                 ),
                 True,
             )
@@ -130,3 +130,9 @@ class ExportCommands(QObject):
         if tab is not None and tab.result is not None:
             QGuiApplication.clipboard().setText(tab.result.model_dump_json(indent=2))
             self.told.emit(self.tr("The result is on the clipboard as JSON."), False)
+
+
+def _reason(error: OSError | StoreError) -> str:
+    """Why, without numbers and paths that have been said."""
+    words = error.strerror if isinstance(error, OSError) else None
+    return f"{words or error}."

@@ -75,7 +75,10 @@ class FileCommands(QObject):
         try:
             return RunSpec.from_json(path.read_bytes())
         except InvalidSpec as error:
-            self._tell(path, " ".join(problem.sentence for problem in error.problems[:3]))
+            if any(problem.sentence.startswith("model is missing") for problem in error.problems):
+                self._tell(path, self.tr("it is not a configuration: it has no key model."))
+            else:
+                self._tell(path, " ".join(problem.sentence for problem in error.problems[:3]))
         except OSError as error:
             self._tell(path, self.tr("it cannot be read: {reason}.").format(reason=error.strerror))
         return None

@@ -51,7 +51,8 @@ class RunChoice(QDialog):
             item.setData(0, Qt.ItemDataRole.UserRole, run.run_id)
             state = Qt.CheckState.Checked if run.run_id in ticked else Qt.CheckState.Unchecked
             item.setCheckState(0, state)
-            item.setSizeHint(0, QSize(0, 6 * GRID))
+            # On another column: a hint for the first one would be its width too.
+            item.setSizeHint(2, QSize(0, 6 * GRID))
             self.list.addTopLevelItem(item)
         for column in range(2):
             self.list.resizeColumnToContents(column)

@@ -1,14 +1,20 @@
 """What the driver counts reaches the events, the timeline and the files; its absence is said."""
 
 import csv
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from core.export.csv_files import export_csv
 from core.isolation import Isolation
+from core.isolation.samples import ProcessMemory
 from core.measure.driver_memory import NOT_INSTALLED, NOT_LISTED, DriverMemory
+from core.partial import started_here
 from core.results.events import Event, Finished, ResidentSample, Warned
 from core.spec.presets import preset
 from tests.core.measure.fake_nvml import FakeNvml, Process
@@ -96,3 +102,18 @@ def test_that_on_the_processor_nobody_asks_the_driver(run: Run) -> None:
     events = run("finishes", follow)
     assert from_driver(events) == []
     assert not any("driver" in warning for warning in finished(events).result.warnings)
+
+
+def test_that_a_process_that_has_just_ended_is_not_a_sample_of_zero() -> None:
+    """It stays listed, without memory, until somebody asks for its exit code."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    end_s = time.perf_counter() + 20
+    while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.perf_counter() < end_s
+        time.sleep(0.01)
+    try:
+        assert psutil.Process(ended.pid).memory_info().rss == 0
+        started = started_here("abc", SPEC)
+        assert list(ProcessMemory(ended.pid, DriverMemory).samples(started)) == []
+    finally:
+        ended.wait()

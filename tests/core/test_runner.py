@@ -1,6 +1,8 @@
 """The measuring loop: what it says, in which order, and what the figures mean."""
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -334,3 +336,26 @@ def test_that_layers_carry_their_share_of_the_peak() -> None:
     shares = [layer.bytes_at_peak or 0 for layer in result.layers]
     assert all(share > 0 for share in shares)
     assert sum(shares) <= memory.total_bytes
+
+
+@pytest.mark.parametrize("kind", ["none", "torch", "rematerialize"])
+def test_that_torch_loads_nothing_in_the_middle_of_the_memory_pass(kind: str) -> None:
+    """Its late imports take seconds, which would dwarf the computation on the time axis."""
+    script = f"""
+import sys
+from core.runner import run
+from core.spec.presets import preset
+spec = preset("lecture-relu-network").spec.with_changes({{
+    "mitigation.checkpointing.kind": "{kind}", "measure.repetitions": 1, "workload.order": 2}})
+for event in run(spec):
+    if event.type == "stage" and event.stage == "memory":
+        before = set(sys.modules)
+    if event.type == "stage" and event.stage == "allocator":
+        print(sorted(name for name in set(sys.modules) - before if name.startswith("torch")))
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
+    )
+    late = done.stdout.strip()
+    assert len(late.split(",")) < 10, late

@@ -63,6 +63,8 @@ def test_that_ticked_runs_are_exported(window: MainWindow, folder: Path) -> None
     first, second = window.session.tabs
     window.commands["exportSelectedCsv"].trigger()
     dialog = window.findChild(RunChoice)
+    name = dialog.list.topLevelItem(0).text(0)
+    assert dialog.list.columnWidth(0) > dialog.fontMetrics().horizontalAdvance(name)
     assert set(dialog.ticked()) == {first.result.run_id, second.result.run_id}
     for row in range(dialog.list.topLevelItemCount()):
         item = dialog.list.topLevelItem(row)
