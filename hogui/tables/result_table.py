@@ -25,7 +25,7 @@ from typing_extensions import override
 from core.results.measurement import Measurement
 from hogui.tables.result_rows import COLUMNS, result_rows
 from hogui.tables.rows_model import ICON_SIDE, LOOK_ROLE, Look, RowsModel
-from hogui.theme import Size, theme
+from hogui.theme import GRID, Size, theme
 
 _PADDING = 5
 _GAP = 12
@@ -35,6 +35,8 @@ _OVERLAP = 6
 """Figures stand at the right of their cells and may begin in the margin of the cell before."""
 _SLACK = 3
 """Digits of equal width may be painted a little wider than they are measured."""
+
+_LEAST_NAME = 30 * GRID
 
 
 class ResultTable(QTableView):
@@ -118,6 +120,10 @@ class ResultTable(QTableView):
     def _fit(self) -> None:
         """Columns take the width of their figures, sentences the lines they need."""
         widths = [self._column_width(column) for column in range(COLUMNS)]
+        # Where room is short, names end in an ellipsis rather than figures in a scroll bar.
+        lacking = sum(widths) + 1 - self.viewport().width()
+        if lacking > 0:
+            widths[0] = max(widths[0] - lacking, min(widths[0], _LEAST_NAME))
         for column, width in enumerate(widths):
             self.setColumnWidth(column, width)
         whole = max(self.viewport().width(), sum(widths) + 1)

@@ -13,10 +13,12 @@ from core.results.environment import Environment
 from core.results.measurement import LayerCost, Measurement, Memory, Phase, Timing
 from core.results.outcome import Outcome
 from core.spec.model import StackModel
+from core.spec.presets import preset
 from core.spec.run import RunSpec
 from hogui.tables.result_table import ResultTable
 from hogui.tables.rows_model import SORT_ROLE, Look, RowsModel
 from hogui.theme import Preference, category_colour, theme
+from tests.fake_core import FakeCore
 
 MIB = 2**20
 ENVIRONMENT = Environment(
@@ -253,3 +255,13 @@ def test_that_a_table_with_headers_is_copied_with_them(qapp):
     assert model.csv_text() == "Name,Size\na,10\nb,\n"
     assert model.csv_text([1]) == "Name,Size\nb,\n"
     assert model.row(0).look is Look.FIGURES
+
+
+def test_that_names_give_way_before_figures_need_a_scroll_bar(qtbot) -> None:
+    table = ResultTable()
+    qtbot.addWidget(table)
+    *_, last = FakeCore().run(preset("lecture-maml").spec)
+    table.set_result(last.result)
+    table.resize(430, 300)
+    table.show()
+    assert not table.horizontalScrollBar().isVisible()
