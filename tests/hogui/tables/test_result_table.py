@@ -262,6 +262,6 @@ def test_that_names_give_way_before_figures_need_a_scroll_bar(qtbot) -> None:
     qtbot.addWidget(table)
     *_, last = FakeCore().run(preset("lecture-maml").spec)
     table.set_result(last.result)
-    table.resize(430, 300)
+    table.resize(475, 300)
     table.show()
     assert not table.horizontalScrollBar().isVisible()
