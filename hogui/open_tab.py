@@ -35,6 +35,7 @@ class OpenTab(QObject):
     Signals:
         specChanged: the configuration is another one (edited, undone, renamed).
         titleChanged: the name or the mark for unsaved changes is another one.
+        draftsDiscarded: what was typed and refused gives way to the configuration's own values.
         problemsChanged: there are other reasons why it cannot run, or none any more.
         runChanged: the run's state, or its place in the queue, is another one.
         progressed: the present run got further.
@@ -46,6 +47,7 @@ class OpenTab(QObject):
 
     specChanged = Signal(object)
     titleChanged = Signal()
+    draftsDiscarded = Signal()
     problemsChanged = Signal()
     runChanged = Signal()
     progressed = Signal()
@@ -72,6 +74,7 @@ class OpenTab(QObject):
         self._history = SpecHistory(spec)
         self._saved: RunSpec | None = None
         self._problems: tuple[Problem, ...] | None = None
+        self._has_drafts = False
 
     # The configuration.
 
@@ -97,7 +100,7 @@ class OpenTab(QObject):
 
     @property
     def can_undo(self) -> bool:
-        return self._history.can_undo
+        return self._has_drafts or self._history.can_undo
 
     @property
     def can_redo(self) -> bool:
@@ -110,8 +113,14 @@ class OpenTab(QObject):
             self._problems = self.spec.problems()
         return self._problems
 
-    def set_problems(self, problems: tuple[Problem, ...]) -> None:
-        """What a form says, which also knows what was typed and is no configuration at all."""
+    def set_problems(self, problems: tuple[Problem, ...], *, drafts: bool = False) -> None:
+        """What a form says, which also knows what was typed and is no configuration at all.
+
+        Args:
+            problems: all reasons why the configuration cannot run.
+            drafts: whether some of them are about typed values that were refused.
+        """
+        self._has_drafts = drafts
         if problems != self.problems:
             self._problems = problems
             self.problemsChanged.emit()
@@ -128,7 +137,12 @@ class OpenTab(QObject):
             self.edit(self.spec.model_copy(update={"name": name.strip()}))
 
     def undo(self) -> None:
-        self._step(self._history.undo)
+        """Back by one step. Where a refused value is shown, that value was the last step."""
+        if self._has_drafts:
+            self._has_drafts = False
+            self.draftsDiscarded.emit()
+        else:
+            self._step(self._history.undo)
 
     def redo(self) -> None:
         self._step(self._history.redo)

@@ -71,6 +71,21 @@ def format_seconds(value: float | None) -> str:
     return scale.text(value, 0 if value == 0 else _decimals(value / scale.factor))
 
 
+def format_interval(median: float, low: float, high: float) -> str:
+    """Seconds as `798 µs [773, 828]`: all three in the median's unit, with its decimals."""
+    scale = seconds_scale(median)
+    decimals = 0 if median == 0 else _decimals(median / scale.factor)
+    bounds = f"[{scale.number(low, decimals)}, {scale.number(high, decimals)}]"
+    return f"{scale.text(median, decimals)} {bounds}"
+
+
+def column_decimals(largest: float) -> int:
+    """Decimals of a column of figures whose largest, in the column's unit, this is: four
+    significant digits of it at least, five decimals at most."""
+    size = abs(largest)
+    return next((n for n, limit in enumerate((100, 10, 1, 0.1), 1) if size >= limit), 5)
+
+
 def format_milliseconds(value: float | None, decimals: int = 3) -> str:
     """Seconds in ms without the unit, for a column whose header names it."""
     return MISSING if value is None else SECONDS[2].number(value, decimals)

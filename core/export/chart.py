@@ -1,7 +1,8 @@
 """One run as a picture: memory over time by category, and the time of each repetition.
 
 A self-contained SVG file, for places without a window. Memory is a step function that may have
-more points than the picture has columns; each column shows the moment of its highest total.
+more points than the picture has columns; each column shows the moment of its highest total. Where
+what existed before the workload would hide what the workload adds, the memory axis starts there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _TOP_OF_TIME, _BOTTOM_OF_TIME = 452, 552
 _PLOT_WIDTH = _WIDTH - _LEFT - _RIGHT
 _TEXT, _FAINT, _GRID, _ACCENT = "#1B1E25", "#5A6170", "#E9EBEF", "#2F6FED"
 _MIB = 2**20
+_THIN = 0.25
+"""Of the baseline: growth below it would be a thin strip on an axis that starts at zero."""
 
 
 def chart_svg(result: Measurement, timeline: MemoryTimeline) -> str:
@@ -90,15 +93,18 @@ def _subtitle(result: Measurement) -> str:
 def _memory(result: Measurement, timeline: MemoryTimeline) -> Iterator[str]:
     totals = timeline.totals()
     highest = max(totals, default=0)
-    yield _heading(_TOP_OF_MEMORY, "Memory during the memory pass, MiB by category")
+    foot = _foot(result, highest)
+    above = f" above the baseline of {_mib(foot)}" if foot else ""
+    yield _heading(_TOP_OF_MEMORY, f"Memory during the memory pass, MiB{above}, by category")
     if not highest:
         yield _nothing(_TOP_OF_MEMORY, _BOTTOM_OF_MEMORY, "The run has no memory curve.")
         return
     low_s, high_s = timeline.t_s[0], timeline.t_s[-1]
     if high_s <= low_s:
         high_s = low_s + 1e-6
-    scale = (_BOTTOM_OF_MEMORY - _TOP_OF_MEMORY) / (1.05 * highest)
-    yield from _grid(_BOTTOM_OF_MEMORY, scale * _MIB, 1.05 * highest / _MIB, 5)
+    span = 1.05 * (highest - foot)
+    scale = (_BOTTOM_OF_MEMORY - _TOP_OF_MEMORY) / span
+    yield from _grid(_BOTTOM_OF_MEMORY, scale * _MIB, span / _MIB, 5)
     picked = columns_at_peaks(timeline.t_s, totals, low_s, high_s, _PLOT_WIDTH)
     floor = [0] * _PLOT_WIDTH
     shown = [name for name in CATEGORIES if any(timeline.columns.get(name, ()))]
@@ -108,11 +114,18 @@ def _memory(result: Measurement, timeline: MemoryTimeline) -> Iterator[str]:
             bottom + (0 if point is None else max(values[point], 0))
             for bottom, point in zip(floor, picked, strict=True)
         ]
-        yield f'<path d="{_band(floor, roof, scale)}" fill="{CATEGORY_COLOURS[name]}"/>'
+        lower, upper = ([max(total - foot, 0) for total in edge] for edge in (floor, roof))
+        yield f'<path d="{_band(lower, upper, scale)}" fill="{CATEGORY_COLOURS[name]}"/>'
         floor = roof
-    yield from _peak(floor, scale, highest)
+    yield from _peak(floor, scale, highest, foot)
     yield from _phases(timeline, low_s, high_s)
     yield from _legend(shown)
+
+
+def _foot(result: Measurement, highest: int) -> int:
+    """Bytes at which the memory axis starts."""
+    baseline = 0 if result.memory is None else result.memory.baseline_bytes
+    return baseline if 0 < highest - baseline < _THIN * baseline else 0
 
 
 def _band(floor: list[int], roof: list[int], scale: float) -> str:
@@ -134,9 +147,9 @@ def _band(floor: list[int], roof: list[int], scale: float) -> str:
     )
 
 
-def _peak(sums: list[int], scale: float, highest: int) -> Iterator[str]:
+def _peak(sums: list[int], scale: float, highest: int, foot: int) -> Iterator[str]:
     x = _LEFT + sums.index(max(sums)) + 0.5
-    y = _BOTTOM_OF_MEMORY - highest * scale
+    y = _BOTTOM_OF_MEMORY - (highest - foot) * scale
     anchor = "start" if x < _LEFT + _PLOT_WIDTH - 140 else "end"
     offset = 8 if anchor == "start" else -8
     yield f'<circle cx="{x}" cy="{y:.2f}" r="3" fill="{_TEXT}"/>'

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal, SignalInstance
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent, QWheelEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QKeyEvent, QValidator, QWheelEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -53,7 +53,10 @@ class Editor(Protocol):
 
 
 class SpinEditor(QSpinBox):
-    """A bounded whole number. Arrows stay inside the limits; typing may leave them."""
+    """A bounded whole number. Arrows stay inside the limits; typing may leave them.
+
+    Any text can be typed and stays: a spin box that swallowed the point of 2.5 would say 25.
+    """
 
     edited = Signal()
 
@@ -98,8 +101,28 @@ class SpinEditor(QSpinBox):
         return QSize(super().minimumSizeHint().width(), self.sizeHint().height())
 
     @override
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Takes every text, so that Qt neither swallows nor corrects it; an empty one is undone."""
+        states = QValidator.State
+        return states.Acceptable if text.strip() else states.Intermediate, text, position
+
+    @override
+    def valueFromText(self, text: str) -> int:
+        """The number from which the arrows go on: the last one where the text means none."""
+        number = _whole_number(text)
+        return self.value() if number is None else number
+
+    @override
+    def textFromValue(self, value: int) -> str:
+        """What Qt shows on Return and on leaving; a text that is no number stays."""
+        text = self.text()
+        is_kept = bool(text.strip()) and _whole_number(text) is None
+        return text if is_kept else write_text(value)
+
+    @override
     def stepBy(self, steps: int) -> None:
-        self.setValue(min(max(self.value() + steps, self._lowest), self._highest))
+        value = min(max(self.value() + steps, self._lowest), self._highest)
+        self.lineEdit().setText(write_text(value))
 
     @override
     def stepEnabled(self) -> QAbstractSpinBox.StepEnabledFlag:
@@ -338,6 +361,14 @@ def is_spin(field: DeclaredField) -> bool:
     """Whether a whole number is bounded closely enough for arrows to be of use."""
     low, high = field.minimum, field.maximum
     return low is not None and high is not None and high - low < _WIDEST_SPIN
+
+
+def _whole_number(text: str) -> int | None:
+    """The number that a text means, None where a spin box can hold none such."""
+    value = read_text("int", text)
+    if not isinstance(value, int | float) or value != int(value):
+        return None
+    return int(value) if _LOWEST <= value <= _HIGHEST else None
 
 
 def _row(parent: QWidget, stretched: QWidget, button: QToolButton) -> None:

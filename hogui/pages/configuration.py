@@ -32,7 +32,7 @@ from hogui.icons import set_icon
 from hogui.tables.layer_editor import LayerEditor
 
 _MARGINS = QMargins(12, 8, 8, 12)
-_CHARACTERS = 60
+_CHARACTERS = 62
 """Width of the column, in average characters: a layer with all its figures fits."""
 _GROUPS = ("model", "workload", "mitigation", "measure")
 
@@ -115,6 +115,11 @@ class ConfigurationPanel(QWidget):
     def problems(self) -> tuple[Problem, ...]:
         """Why this configuration cannot run: refused values first, then what does not fit."""
         return self._problems
+
+    @property
+    def has_drafts(self) -> bool:
+        """Whether a refused value stands in some field or row."""
+        return len(self._problems) > len(self._found)
 
     def discard_drafts(self) -> None:
         """Shows the spec's own values in place of refused ones."""

@@ -75,7 +75,8 @@ class RunPage(QWidget):
         panel.problemsChanged.connect(self._take_problems)
         panel.presetChosen.connect(self._take_preset)
         self.tab.specChanged.connect(self._show_spec)
-        self.tab.set_problems(tuple(panel.problems()))
+        self.tab.draftsDiscarded.connect(panel.discard_drafts)
+        self.tab.set_problems(panel.problems(), drafts=panel.has_drafts)
         return panel
 
     def show_beside(self, before: Sequence[Figures], after: Sequence[Figures]) -> None:
@@ -111,7 +112,7 @@ class RunPage(QWidget):
         self._take_problems()
 
     def _take_problems(self) -> None:
-        self.tab.set_problems(tuple(self.panel.problems()))
+        self.tab.set_problems(self.panel.problems(), drafts=self.panel.has_drafts)
 
     def _take_preset(self, name: str) -> None:
         self.tab.edit(preset(name).spec)

@@ -10,8 +10,13 @@ class ElidedLabel(QLabel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._details = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def set_details(self, details: str) -> None:
+        """What its tip says, in place of the whole text."""
+        self._details = details
 
     def minimumSizeHint(self) -> QSize:
         return QSize(0, super().minimumSizeHint().height())
@@ -24,7 +29,7 @@ class ElidedLabel(QLabel):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         text = self.shown_text()
-        self.setToolTip(self.text() if text != self.text() else "")
+        self.setToolTip(self._details or (self.text() if text != self.text() else ""))
         painter = QPainter(self)
         style: QStyle = self.style()
         style.drawItemText(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
@@ -16,15 +16,8 @@ from hogui.icons import set_icon
 from hogui.plots.canvas import Mapping
 from hogui.plots.columns import SampledLine, StepStack
 from hogui.plots.legend import Legend
-from hogui.plots.painting import (
-    ReadOutRow,
-    Rectangles,
-    chip,
-    crisp,
-    hairline,
-    horizontal,
-    polyline,
-)
+from hogui.plots.memory_marks import paint_peak, paint_sampled_line, paint_stem
+from hogui.plots.painting import ReadOutRow, Rectangles, crisp, hairline, horizontal
 from hogui.plots.table_dialog import Rows
 from hogui.plots.ticks import Ticks, bytes_ticks, position_label, seconds_ticks
 from hogui.plots.view import PlotView
@@ -76,6 +69,17 @@ class _Shown:
             return None
         total = int(self.stack.totals[position]) if self.stated_peak is None else self.stated_peak
         return float(self.stack.times[position]), total
+
+    def seen_peak(self) -> int:
+        """The highest total of the curve itself, in bytes."""
+        position = self.stack.peak(self.length)
+        return 0 if position is None else int(self.stack.totals[position])
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """What is drawn; scratch memory inside kernels shows only in the allocator's peak."""
+        unseen = self.length and (self.stated_peak or 0) > self.seen_peak()
+        return self.stack.present | ({"kernel_temporaries"} if unseen else set())
 
 
 class MemoryPlot(PlotView):
@@ -269,7 +273,7 @@ class MemoryPlot(PlotView):
             horizontal(painter, y, mapping.width)
         peak = shown.peak()
         if peak is not None and mapping.x_range[0] <= peak[0] <= mapping.x_range[1]:
-            self._paint_peak(painter, mapping, *peak)
+            self._paint_peak(painter, mapping, *peak, shown.seen_peak())
 
     def _paint_stack(self, painter: QPainter, mapping: Mapping, shown: _Shown) -> None:
         columns = shown.stack.reduce(*mapping.x_range, mapping.columns, shown.length)
@@ -287,22 +291,18 @@ class MemoryPlot(PlotView):
     def _paint_lines(self, painter: QPainter, mapping: Mapping, shown: _Shown) -> None:
         for source, (line, length) in shown.lines.items():
             times, values = line.reduce(*mapping.x_range, mapping.columns, length)
-            if not len(times):
-                continue
-            painter.setPen(hairline(theme().tokens.text, _LINE_STYLES[source]))
-            polyline(painter, mapping.x(times), mapping.y(values))
+            if len(times):
+                paint_sampled_line(painter, mapping, times, values, _LINE_STYLES[source])
 
-    def _paint_peak(self, painter: QPainter, mapping: Mapping, time: float, total: int) -> None:
-        x, y = float(mapping.x(time)), float(mapping.y(total))
-        tokens = theme().tokens
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-        painter.setPen(hairline(tokens.surface))
-        painter.setBrush(QColor(tokens.text))
-        painter.drawEllipse(QPointF(x, y), 3, 3)
-        text = self.tr("peak {bytes} at {time}").format(
-            bytes=format_bytes(total), time=self._time(time)
-        )
-        chip(painter, mapping.area, QPointF(x, y - 2 * GRID + 2), text, bold=True)
+    def _paint_peak(
+        self, painter: QPainter, mapping: Mapping, time: float, total: int, seen: int
+    ) -> None:
+        if total > seen:
+            paint_stem(painter, mapping, time, seen, total)
+        size = format_bytes(total)
+        text = self.tr("peak {bytes} at {time}").format(bytes=size, time=self._time(time))
+        brief = self.tr("peak {bytes}").format(bytes=size)
+        paint_peak(painter, mapping, time, total, text, brief, size)
 
     # Helpers.
 
@@ -326,7 +326,7 @@ class MemoryPlot(PlotView):
     def _legend_entries(self, shown: _Shown) -> list[tuple[QColor, str]]:
         entries = [
             (category_colour(name), category_label(name))
-            for name in self._ordered(shown.stack.present)
+            for name in self._ordered(shown.categories)
         ]
         line_colour = QColor(theme().tokens.text)
         top = self.canvas.box.viewRange()[1][1]

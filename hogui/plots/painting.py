@@ -84,14 +84,16 @@ def horizontal(painter: QPainter, y: float, width: float) -> None:
 
 
 def chip(
-    painter: QPainter, area: QRectF, place: QPointF, text: str, *, bold: bool = False
+    painter: QPainter, area: QRectF, place: QPointF, *texts: str, bold: bool = False
 ) -> QRectF:
     """A small label on the plot's surface, moved so that it stays in the area.
 
+    It says the first of the texts that fits the area's width; the last is elided where none does.
     `place` is the middle of its lower edge. Returns what it covers.
     """
     tokens = theme().tokens
     font = theme().font(Size.SMALL, bold=bold, tabular=True)
+    text = fitting_text(QFontMetricsF(font), area.width() - 4 - 2 * GRID, *texts)
     size = QFontMetricsF(font).size(Qt.TextFlag.TextSingleLine, text)
     width, height = size.width() + 2 * GRID, size.height() + 2
     left = min(max(place.x() - width / 2, area.left() + 2), area.right() - width - 2)
@@ -108,6 +110,12 @@ def chip(
     painter.setPen(QColor(tokens.text))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
     return box
+
+
+def fitting_text(metrics: QFontMetricsF, width: float, *texts: str) -> str:
+    """The first of the texts that is no wider than `width` pixels, else the last one elided."""
+    fitting = (text for text in texts if metrics.horizontalAdvance(text) <= width)
+    return next(fitting, metrics.elidedText(texts[-1], Qt.TextElideMode.ElideRight, width))
 
 
 def empty_text(painter: QPainter, area: QRectF, text: str) -> None:

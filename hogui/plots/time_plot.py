@@ -16,7 +16,7 @@ from hogui.plots.ticks import Ticks, count_ticks, duration_ticks
 from hogui.plots.view import PlotView
 from hogui.plots.x_axis import Span
 from hogui.theme import GRID, theme
-from hogui.units import format_seconds
+from hogui.units import format_interval, format_seconds
 
 _DOT = 5
 _MANY = 500
@@ -112,9 +112,10 @@ class TimePlot(PlotView):
         return max(0.0, least - missing - margin), most + missing + 2 * margin
 
     def refresh(self) -> None:
-        sentence = self._sentence()
-        self.note.setText(sentence)
-        self.setAccessibleDescription(sentence or self.empty_sentence() or "")
+        note, details = self._note(), self._details()
+        self.note.setText(note)
+        self.note.set_details(details)
+        self.setAccessibleDescription(details or self.empty_sentence() or "")
 
     def read_out_at(self, x: float) -> tuple[str, list[ReadOutRow]] | None:
         position = round(x) - 1
@@ -144,7 +145,7 @@ class TimePlot(PlotView):
         self._dots(painter, x, y, inside & ~warm_up, counted)
         for position in np.flatnonzero((y < 0) & (x >= 0) & (x <= mapping.width)):
             self._paint_beyond(painter, float(x[position]), grey if warm_up[position] else counted)
-        if inside[0]:  # The first call is told apart by a ring; beyond the edge the note names it.
+        if inside[0]:  # The first call is told apart by a ring; beyond the edge the tip names it.
             painter.setPen(hairline(tokens.text))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawEllipse(QPointF(x[0], y[0]), _DOT, _DOT)
@@ -192,19 +193,32 @@ class TimePlot(PlotView):
         counted = seconds[~warm_up]
         return counted if len(counted) else seconds[1:] if len(seconds) > 1 else seconds
 
-    def _sentence(self) -> str:
-        if not len(self._seconds):
-            return ""
-        first = self.tr("first call {seconds}").format(
-            seconds=format_seconds(float(self._seconds.values[0]))
+    def _note(self) -> str:
+        """What has to fit beside the title."""
+        if self._summary is None or not len(self._seconds):
+            return self._first_call()
+        return self.tr("median {interval} · {verdict}").format(
+            interval=format_interval(
+                self._summary.median_s, self._summary.low_s, self._summary.high_s
+            ),
+            verdict=self._summary.verdict,
         )
+
+    def _details(self) -> str:
+        """The same in full, with the first call."""
         summary = self._summary
-        if summary is None:
-            return first
+        if summary is None or not len(self._seconds):
+            return self._first_call()
         figures = self.tr("median {median} · 95 % interval {low} to {high} · {verdict}").format(
             median=format_seconds(summary.median_s),
             low=format_seconds(summary.low_s),
             high=format_seconds(summary.high_s),
             verdict=summary.verdict,
         )
-        return f"{figures} · {first}"
+        return f"{figures} · {self._first_call()}"
+
+    def _first_call(self) -> str:
+        if not len(self._seconds):
+            return ""
+        seconds = format_seconds(float(self._seconds.values[0]))
+        return self.tr("first call {seconds}").format(seconds=seconds)

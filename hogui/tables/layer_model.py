@@ -110,12 +110,7 @@ class LayerModel(QAbstractTableModel):
     def problems(self) -> tuple[Problem, ...]:
         """One for each draft; problems between layers are the spec's to tell."""
         return tuple(
-            Problem(
-                ("model", "layers", row),
-                self.tr("Layer {number}: {sentence}").format(
-                    number=row + 1, sentence=entry.draft.sentence
-                ),
-            )
+            Problem(("model", "layers", row), entry.draft.sentence)
             for row, entry in enumerate(self._entries)
             if entry.draft is not None
         )

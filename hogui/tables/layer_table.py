@@ -279,7 +279,10 @@ class LayerTable(QTableView):
             for column in (Column.NUMBER, Column.OUTPUT, Column.PARAMETERS)
         }
         room = self.viewport().width() - sum(widths.values())
-        kind = min(self._texts_width(Column.KIND), room - self._title_width(Column.SETTINGS))
+        # Settings that lose their room get a line below; a kind that does is cut.
+        kind = self._texts_width(Column.KIND)
+        if kind > room - self._least_settings_width():
+            kind = room - self._title_width(Column.SETTINGS)
         widths[Column.KIND] = max(kind, self._title_width(Column.KIND))
         widths[Column.SETTINGS] = max(room - widths[Column.KIND], 1)
         for column, width in widths.items():
@@ -293,6 +296,9 @@ class LayerTable(QTableView):
         texts = {self._model.index(row, column).data() for row in range(self._model.rowCount())}
         widths = (self.fontMetrics().horizontalAdvance(text) for text in texts)
         return max(widths, default=0) + CELL_MARGINS
+
+    def _least_settings_width(self) -> int:
+        return self.fontMetrics().horizontalAdvance("00") + CELL_MARGINS
 
     def _title_width(self, column: Column) -> int:
         metrics = self.horizontalHeader().fontMetrics()

@@ -15,7 +15,7 @@ from hogui.category_labels import category_label
 from hogui.forms.names import declared_text
 from hogui.tables.rows_model import Cell, Look, Row
 from hogui.theme import category_colour
-from hogui.units import BYTES, MIB, MISSING, format_count, seconds_scale
+from hogui.units import BYTES, MIB, MISSING, column_decimals, format_count, seconds_scale
 
 COLUMNS = 5
 """Cells of the widest row."""
@@ -152,7 +152,7 @@ class _MibColumn:
 
     def __init__(self, sizes: Iterable[int | None]) -> None:
         largest = max((abs(size) for size in sizes if size is not None), default=0)
-        self._decimals = _decimals(largest / MIB) + 1
+        self._decimals = column_decimals(largest / MIB)
 
     def cell(self, size: int | None, why_absent: str = "") -> Cell:
         if size is None:
@@ -167,7 +167,7 @@ class _SecondsColumn:
         usable = [seconds for seconds in durations if seconds is not None and isfinite(seconds)]
         largest = max(usable, default=1e-3)
         self._scale = seconds_scale(largest)
-        self._decimals = _decimals(largest / self._scale.factor) + 1
+        self._decimals = column_decimals(largest / self._scale.factor)
         self._why_absent = why_absent
 
     @property
@@ -207,9 +207,3 @@ def _share(part: int, whole: int) -> Cell:
     if not whole:
         return _absent("")
     return Cell(f"{100 * part / whole:.1f} %", part / whole)
-
-
-def _decimals(value: float) -> int:
-    """Decimals that leave at least three significant digits, four at most below a thousandth."""
-    size = abs(value)
-    return next((n for n, limit in enumerate((100, 10, 1, 0.1)) if size >= limit), 4)

@@ -12,6 +12,7 @@ from core.results.events import Finished
 from core.results.measurement import Measurement
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
+from core.results.palette import CATEGORY_COLOURS
 from core.spec.presets import preset
 from tests.fake_core import FakeCore
 
@@ -39,10 +40,9 @@ def test_that_the_picture_tells_peak_median_phases_and_categories() -> None:
         assert name in text
 
 
-def test_that_the_highest_band_reaches_as_high_as_the_axis_says() -> None:
-    """Reads the picture back: the top of the stack, by the grid's own labels."""
-    result, timeline = a_run()
-    root = ElementTree.fromstring(chart_svg(result, timeline))
+def top_by_the_labels(svg: str) -> float:
+    """Bytes at the top of the stack, read back from the picture by the grid's own labels."""
+    root = ElementTree.fromstring(svg)
     memory_labels = [
         (float(text.get("y", "")) - 4, float(text.text or ""))
         for text in root.iter(f"{SVG}text")
@@ -52,8 +52,35 @@ def test_that_the_highest_band_reaches_as_high_as_the_axis_says() -> None:
     (zero_y, zero), (one_y, one) = memory_labels[0], memory_labels[-1]
     bands = [path.get("d", "") for path in root.iter(f"{SVG}path") if path.get("fill")]
     top_y = min(float(y) for band in bands for y in re.findall(r"V([\d.]+)", band))
-    top = zero + (zero_y - top_y) / (zero_y - one_y) * (one - zero)
-    assert top * 2**20 == pytest.approx(max(timeline.totals()), rel=1e-3)
+    return (zero + (zero_y - top_y) / (zero_y - one_y) * (one - zero)) * 2**20
+
+
+def with_baseline(result: Measurement, baseline_bytes: int) -> Measurement:
+    assert result.memory is not None
+    memory = result.memory.model_copy(update={"baseline_bytes": baseline_bytes})
+    return result.model_copy(update={"memory": memory})
+
+
+def test_that_the_highest_band_reaches_as_high_as_the_axis_says() -> None:
+    result, timeline = a_run()
+    highest = max(timeline.totals())
+    svg = chart_svg(with_baseline(result, highest // 2), timeline)
+    assert "above the baseline" not in words(svg)
+    assert top_by_the_labels(svg) == pytest.approx(highest, rel=1e-3)
+
+
+def test_that_the_axis_starts_at_a_baseline_that_would_hide_what_is_added() -> None:
+    result, timeline = a_run()
+    baseline, growth = 1000 * 2**20, 10 * 2**20
+    columns = {"data": (baseline,) * 3, "graph_1": (0, growth, 0)}
+    flat = timeline.model_copy(update={"t_s": (0.0, 0.5, 1.0), "columns": columns})
+    svg = chart_svg(with_baseline(result, baseline), flat)
+    assert "MiB above the baseline of 1000 MiB" in words(svg)
+    assert "highest 1010 MiB" in words(svg)
+    assert top_by_the_labels(svg) == pytest.approx(growth, rel=1e-3)
+    paths = ElementTree.fromstring(svg).iter(f"{SVG}path")
+    data = next(path for path in paths if path.get("fill") == CATEGORY_COLOURS["data"])
+    assert set(re.findall(r"V([\d.]+)", data.get("d", ""))) == {"372"}
 
 
 def test_that_every_repetition_is_a_dot() -> None:

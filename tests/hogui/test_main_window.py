@@ -29,6 +29,8 @@ from core.spec.run import RunSpec
 from hogui.main_window import MainWindow
 from hogui.open_tab import OpenTab, RunState
 from hogui.preferences import Place
+from hogui.tables.layer_columns import Column
+from hogui.tables.layer_table import LayerTable
 from tests.fake_core import FakeCore
 
 OpenWindow = Callable[..., MainWindow]
@@ -149,6 +151,15 @@ def test_that_a_wrong_layer_disables_run_with_its_reason(open_window: OpenWindow
     tab.undo()
     assert button.isEnabled()
     assert window.tool_bar.reason_label.full_text == ""
+
+
+def test_that_the_reason_names_a_layer_once(open_window: OpenWindow) -> None:
+    window = open_window()
+    model = window.tabs.currentWidget().findChild(LayerTable).model()
+    model.setData(model.index(0, Column.SETTINGS), "none such")
+    reason = window.tool_bar.reason_label.full_text
+    assert reason.startswith("Layer 1: ")
+    assert reason.count("Layer") == 1
 
 
 def test_that_a_value_out_of_range_disables_run_with_its_reason(

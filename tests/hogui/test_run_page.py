@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from PySide6.QtWidgets import QSpinBox
 
 from core.results.events import Event, Finished, Started
 from core.results.outcome import Outcome
 from core.spec.presets import preset
 from core.spec.run import RunSpec
 from hogui.open_tab import OpenTab
-from hogui.pages.compare_strip import Compared, comparison
+from hogui.pages.compare_strip import Compared, CompareStrip, comparison
 from hogui.pages.run_page import RunPage
 from hogui.progress import Progress
 from hogui.run_worker import Job
+from hogui.tables.layer_columns import Column
+from hogui.tables.layer_delegate import INSET
+from hogui.tables.layer_table import LayerTable
 from tests.fake_core import FakeCore
 
 
@@ -142,6 +146,63 @@ def test_that_a_preset_replaces_the_configuration_in_one_step(page: RunPage, tab
     assert page.panel.spec == before
 
 
+def test_that_the_narrowest_column_names_a_pooling_layer_in_full(
+    qtbot: object, tab: OpenTab
+) -> None:
+    tab.edit(preset("conv-order-2").spec)
+    page = RunPage(tab)
+    qtbot.addWidget(page)
+    page.show()
+    page.panel.resize(page.panel.minimumWidth(), 700)
+    table = page.panel.findChild(LayerTable)
+    title = table.model().index(2, Column.KIND).data()
+    assert title == "Max pool 2d"
+    room = table.columnWidth(Column.KIND) - 2 * INSET
+    assert room >= table.fontMetrics().horizontalAdvance(title)
+
+
+def test_that_undo_first_gives_up_a_refused_value(
+    page: RunPage, tab: OpenTab, qtbot: object
+) -> None:
+    before = tab.spec
+    tab.edit(before.with_value("measure.seed", "5"))
+    edited = tab.spec
+    spin = page.panel.findChild(QSpinBox, "orderSpin")
+    order = spin.text()
+    spin.selectAll()
+    qtbot.keyClicks(spin, "7")
+    assert tab.problems
+    tab.undo()
+    assert (spin.text(), tab.problems, tab.spec) == (order, (), edited)
+    tab.undo()
+    assert tab.spec == before
+
+
+def test_that_a_refused_value_alone_can_be_undone(
+    page: RunPage, tab: OpenTab, qtbot: object
+) -> None:
+    assert not tab.can_undo
+    spin = page.panel.findChild(QSpinBox, "orderSpin")
+    spin.selectAll()
+    qtbot.keyClicks(spin, "7")
+    assert tab.can_undo
+    tab.undo()
+    assert not tab.can_undo
+
+
+def test_that_undo_first_gives_up_refused_settings_of_a_layer(qtbot: object, tab: OpenTab) -> None:
+    tab.edit(preset("conv-order-2").spec)
+    page = RunPage(tab)
+    qtbot.addWidget(page)
+    model = page.panel.findChild(LayerTable).model()
+    settings = model.index(0, Column.SETTINGS)
+    shown, edited = settings.data(), tab.spec
+    model.setData(settings, "none such")
+    assert tab.problems
+    tab.undo()
+    assert (settings.data(), tab.problems, tab.spec) == (shown, (), edited)
+
+
 def test_that_the_progress_of_a_run_never_goes_back_and_reaches_the_end(tab: OpenTab) -> None:
     progress, shares, sentences = Progress(), [], []
     for event in FakeCore().run(tab.spec):
@@ -171,13 +232,53 @@ def test_that_a_comparison_lists_ratios_and_only_what_differs() -> None:
     assert "×" not in peak.texts[0]
     assert peak.texts[2] == "–"
     assert time.texts[1].endswith("1.00×")
-    assert [(row.title, row.texts) for row in settings] == [("workload.order", ("2", "3", "3"))]
+    assert [(row.title, row.texts, row.key) for row in settings] == [
+        ("Order", ("2", "3", "3"), "workload.order")
+    ]
+
+
+def test_that_compared_memory_is_in_mib_however_much_it_is() -> None:
+    one = _finished(preset("lecture-second-order").spec)
+    memory = one.result.memory
+    for size, text in ((3 * 2**30, "3072.0"), (5 * 2**20 + 2**18, "5.250")):
+        changed = memory.model_copy(update={"peak_bytes": size})
+        result = one.result.model_copy(update={"memory": changed})
+        peak, *_ = comparison([Compared("a", one.spec, result)])
+        assert peak.title == "Peak above baseline, MiB"
+        assert peak.texts == (text,)
+
+
+def test_that_compared_settings_go_by_their_labels_and_tell_their_keys() -> None:
+    spec = preset("lecture-second-order").spec
+    layers = [{"kind": "linear", "out_features": 3}, {"kind": "tanh"}]
+    other = spec.with_changes(
+        {
+            "model.layers": layers,
+            "measure.time_budget_s": 1,
+            "mitigation.checkpointing.kind": "torch",
+        }
+    )
+    _, _, *settings = comparison([_pending(spec), _pending(other)])
+    assert [(row.title, row.texts, row.key) for row in settings] == [
+        ("Layers", ("1 layer: linear", "2 layers: linear, tanh"), "model.layers"),
+        ("Checkpointing", ("none", "torch"), "mitigation.checkpointing.kind"),
+        ("Time budget, s", ("5.0", "1.0"), "measure.time_budget_s"),
+    ]
+
+
+def test_that_the_tip_of_a_compared_setting_is_what_files_call_it(qtbot: object) -> None:
+    spec = preset("lecture-second-order").spec
+    strip = CompareStrip()
+    qtbot.addWidget(strip)
+    strip.compare([OpenTab(spec), OpenTab(spec.with_changes({"workload.order": 3}))])
+    item = strip.table.item(2, 0)
+    assert (item.text(), item.toolTip()) == ("Order", "workload.order")
 
 
 def test_that_another_workload_lists_what_one_lacks_as_a_dash() -> None:
     spec = preset("lecture-second-order").spec
     maml = spec.with_value("workload.kind", '"maml"')
-    rows = {row.title: row.texts for row in comparison([_pending(spec), _pending(maml)])}
+    rows = {row.key: row.texts for row in comparison([_pending(spec), _pending(maml)])}
     assert rows["workload.inner_steps"] == ("–", "5")
     assert rows["workload.wrt"] == ("parameters", "–")
 

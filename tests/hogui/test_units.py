@@ -57,6 +57,26 @@ def test_that_seconds_choose_their_unit(value, text):
 
 
 @pytest.mark.parametrize(
+    ("figures", "text"),
+    [
+        ((798e-6, 773e-6, 828e-6), "798 µs [773, 828]"),
+        ((1.2e-3, 0.98e-3, 2e-3), "1.20 ms [0.98, 2.00]"),
+        ((70, 65, 80), "70.0 s [65.0, 80.0]"),
+        ((0, 0, 0), "0 s [0, 0]"),
+    ],
+)
+def test_that_an_interval_shares_the_unit_of_its_median(figures, text):
+    assert units.format_interval(*figures).replace(NBSP, " ") == text
+
+
+@pytest.mark.parametrize(
+    ("largest", "decimals"), [(3072, 1), (100, 1), (99.9, 2), (5.25, 3), (0.5, 4), (0.01, 5)]
+)
+def test_that_a_column_keeps_four_digits_of_its_largest(largest, decimals):
+    assert units.column_decimals(largest) == decimals
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (1.0, "1.00×"), (0.4, "0.40×"), (12.34, "12.3×"), (250.4, "250×"), (inf, "∞")],
 )

@@ -111,6 +111,34 @@ def test_that_a_spin_box_keeps_a_number_outside_its_limits_beside_the_reason(for
     )
 
 
+@pytest.mark.parametrize("text", ["abc", "2.5", "-", "3x", "99999999999"])
+def test_that_a_text_that_is_no_whole_number_stays_in_its_spin_box_and_is_refused(
+    form, qtbot, text
+):
+    spin = editor(form, "trays")
+    seen = []
+    form.changed.connect(seen.append)
+    type_into(qtbot, spin, text)
+    qtbot.keyClick(spin, Qt.Key.Key_Return)
+    assert (spin.text(), len(form.problems())) == (text, 1)
+    editor(form, "loaves").setFocus()
+    assert (spin.text(), len(form.problems())) == (text, 1)
+    form.hide()
+    form.show()
+    assert (spin.text(), len(form.problems())) == (text, 1)
+    assert sentence(form, "trays").endswith("allowed: a whole number from 1 to 4.")
+    assert seen == ([{"trays": 3}] if text == "3x" else [])
+
+
+def test_that_an_arrow_replaces_a_text_that_is_no_number(form, qtbot):
+    spin = editor(form, "trays")
+    type_into(qtbot, spin, "abc")
+    with qtbot.waitSignal(form.changed) as change:
+        qtbot.keyClick(spin, Qt.Key.Key_Up)
+    assert change.args == [{"trays": 3}]
+    assert (spin.text(), form.problems()) == ("3", ())
+
+
 def test_that_arrows_stay_inside_the_limits(form, qtbot):
     spin = editor(form, "trays")
     for _ in range(9):

@@ -85,6 +85,37 @@ def test_that_a_peak_that_the_allocator_states_replaces_the_curves(filled):
     assert filled.needed_y(0, 1)[1] > 120 * MIB
 
 
+def test_that_a_stem_of_kernel_temporaries_joins_the_stack_and_a_higher_stated_peak(
+    filled, settle, colour_at
+):
+    filled.set_peak(140 * MIB)
+    settle()
+    assert colour_at(filled, 0.5, 115 * MIB) == category_colour("kernel_temporaries")
+    assert filled._legend.entries[-1] == (
+        category_colour("kernel_temporaries"),
+        category_label("kernel_temporaries"),
+    )
+
+
+def test_that_there_is_no_stem_where_the_curve_reaches_the_stated_peak(filled, settle):
+    filled.set_peak(100 * MIB)
+    settle()
+    names = [text for _, text in filled._legend.entries]
+    assert category_label("kernel_temporaries") not in names
+
+
+def test_that_no_scrap_of_a_sampled_line_shows_where_it_leaves_the_scale(plot, settle, colour_at):
+    plot.append(TIMES, {"parameters": [40 * MIB] * 5})
+    settle()
+    before = plot.canvas.grab().toImage()
+    plot.append_resident(0.5, 45 * MIB)
+    plot.append_resident(0.6, 500 * MIB)
+    plot.append_resident(0.9, 510 * MIB)
+    settle()
+    assert plot.canvas.grab().toImage() == before
+    assert [text for _, text in plot._legend.entries][-1].endswith("↑")
+
+
 def test_that_the_final_curve_takes_the_place_of_the_live_one(filled, settle, colour_at):
     filled.replace([0.0, 1.0], {"gradients": [5 * MIB, 5 * MIB]})
     settle()

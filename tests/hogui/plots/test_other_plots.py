@@ -175,8 +175,20 @@ def test_that_median_and_interval_are_said_and_stay_in_sight(times, settle):
     assert low <= 0.004
     assert high >= 0.030
     said = times.note.text().replace("\N{NO-BREAK SPACE}", " ")
-    assert said.startswith("median 10.0 ms · 95 % interval 4.00 ms to 30.0 ms · noisy")
-    assert times.accessibleDescription() == times.note.text()
+    assert said == "median 10.0 ms [4.0, 30.0] · noisy"
+
+
+def test_that_the_first_call_gives_way_to_the_median_and_stays_in_the_tip(times, settle):
+    times.append(0, 0.5, True)
+    times.append(0, 0.010, False)
+    settle()
+    assert times.note.text() == "first call 500\N{NO-BREAK SPACE}ms"
+    times.set_summary(0.010, 0.004, 0.030, "noisy")
+    settle()
+    assert "first call" not in times.note.text()
+    full = "median 10.0 ms · 95 % interval 4.00 ms to 30.0 ms · noisy · first call 500 ms"
+    for said in (times.note.toolTip(), times.accessibleDescription()):
+        assert said.replace("\N{NO-BREAK SPACE}", " ") == full
 
 
 def test_that_the_read_out_tells_the_kinds_of_repetitions_apart(times):

@@ -71,9 +71,7 @@ def test_that_refused_settings_stay_in_their_row_and_are_no_edit(model, edits):
     sentence = "out_features: 0 was given; allowed: a whole number from 1 to 1000000000."
     assert model.index(3, Column.KIND).data(PROBLEM_ROLE) == sentence
     assert model.index(3, 0).data(Qt.ItemDataRole.ToolTipRole) == sentence
-    assert [(p.path, p.sentence) for p in model.problems()] == [
-        (("model", "layers", 3), f"Layer 4: {sentence}")
-    ]
+    assert [(p.path, p.sentence) for p in model.problems()] == [(("model", "layers", 3), sentence)]
 
 
 def test_that_refused_settings_survive_edits_of_other_rows(model):

@@ -6,10 +6,10 @@ from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QLineEdit, QToolButton
 
 from core.spec.declaration import Problem
-from core.spec.layers import LAYER_KINDS, Conv2d, Flatten, Linear, ReLU
+from core.spec.layers import LAYER_KINDS, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from core.spec.model import StackModel
 from hogui.tables.layer_columns import Column
-from hogui.tables.layer_delegate import kinds_by_group
+from hogui.tables.layer_delegate import INSET, kinds_by_group
 from hogui.tables.layer_editor import LayerEditor, usual_next
 from hogui.theme import Preference, theme
 
@@ -80,7 +80,7 @@ def test_that_zero_features_show_their_sentence_in_the_row_and_are_no_edit(edito
     assert edits == []
     assert editor.model.index(3, Column.SETTINGS).data() == "0"
     sentence = "out_features: 0 was given; allowed: a whole number from 1 to 1000000000."
-    assert [problem.sentence for problem in editor.problems()] == [f"Layer 4: {sentence}"]
+    assert [problem.sentence for problem in editor.problems()] == [sentence]
     room = editor.table.rowHeight(3) - height
     assert room >= 2 * editor.fontMetrics().height()
 
@@ -114,6 +114,18 @@ def test_that_long_settings_get_a_line_of_their_own(editor):
     assert table.rowHeight(0) > table.rowHeight(1)
     editor.resize(900, 400)
     assert table.rowHeight(0) == table.rowHeight(1)
+
+
+def test_that_a_kind_is_not_cut_while_its_settings_have_room_below(editor):
+    pooled = (MaxPool2d(kernel_size=2), *STACK.layers)
+    editor.set_stack(STACK.model_copy(update={"layers": pooled}))
+    table = editor.table
+    editor.resize(330, 400)
+    title = table.fontMetrics().horizontalAdvance("Max pool 2d")
+    assert editor.model.index(0, Column.KIND).data() == "Max pool 2d"
+    assert table.columnWidth(Column.KIND) > title + 2 * INSET
+    columns = sum(table.columnWidth(column) for column in Column)
+    assert columns == table.viewport().width()
 
 
 def test_that_the_table_is_as_high_as_its_rows(editor):

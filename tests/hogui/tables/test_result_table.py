@@ -262,6 +262,11 @@ def test_that_names_give_way_before_figures_need_a_scroll_bar(qtbot) -> None:
     qtbot.addWidget(table)
     *_, last = FakeCore().run(preset("lecture-maml").spec)
     table.set_result(last.result)
-    table.resize(475, 300)
+    table.resize(900, 300)
     table.show()
-    assert not table.horizontalScrollBar().isVisible()
+    figures = range(table.model().columnCount() - 1)
+    natural = sum(table.columnWidth(column) for column in figures)
+    table.resize(table.width() - table.viewport().width() + natural - 20, 300)
+    qtbot.waitUntil(lambda: table.viewport().width() < natural)
+    assert table.horizontalScrollBar().maximum() == 0
+    assert table.columnWidth(0) < natural / 2
