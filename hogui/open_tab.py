@@ -120,9 +120,8 @@ class OpenTab(QObject):
             problems: all reasons why the configuration cannot run.
             drafts: whether some of them are about typed values that were refused.
         """
-        self._has_drafts = drafts
-        if problems != self.problems:
-            self._problems = problems
+        if (problems, drafts) != (self.problems, self._has_drafts):
+            self._problems, self._has_drafts = problems, drafts
             self.problemsChanged.emit()
 
     def edit(self, spec: RunSpec) -> None:

@@ -49,6 +49,7 @@ class TabCommands(QObject):
 
     def _observe(self, tab: OpenTab, position: int = 0) -> None:
         tab.specChanged.connect(self._refresh)
+        tab.problemsChanged.connect(self._refresh)
 
     def _refresh(self) -> None:
         tab = self._session.current

@@ -19,7 +19,7 @@ from hogui.theme import GRID
 if TYPE_CHECKING:
     from hogui.pages.configuration import ConfigurationPanel
 
-CONFIGURATION_WIDTH = 84 * GRID
+CONFIGURATION_WIDTH = 96 * GRID
 
 
 class RunPage(QWidget):

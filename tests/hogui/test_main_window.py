@@ -488,7 +488,7 @@ def test_that_side_by_side_links_times_and_lists_differences(
         ]
         for row in range(table.rowCount())
     }
-    assert cells["workload.order"] == ["2", "3"]
+    assert cells["Order"] == ["2", "3"]
     ratio = second.result.memory.peak_bytes / first.result.memory.peak_bytes
     peak = next(texts for title, texts in cells.items() if title.startswith("Peak"))
     assert peak[1].endswith(f"{ratio:.2f}×")
