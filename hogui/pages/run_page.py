@@ -19,7 +19,7 @@ from hogui.theme import GRID
 if TYPE_CHECKING:
     from hogui.pages.configuration import ConfigurationPanel
 
-CONFIGURATION_WIDTH = 96 * GRID
+CONFIGURATION_WIDTH = 90 * GRID
 
 
 class RunPage(QWidget):
