@@ -35,8 +35,8 @@ lint: $(VENV)/.installed-lint ## ruff, strict mypy on the core, who may import w
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-bench ## the timed tests: start-up, live plots, cancel (give them a quiet machine)
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -o python_files='bench_*.py' -s tests/bench $(PYTEST_ARGS)
+bench: $(VENV)/.installed-bench ## measure every promise and write docs/benchmarks.md (give it a quiet machine)
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -o python_files='bench_*.py' -o faulthandler_timeout=0 -s tests/bench $(PYTEST_ARGS)
 
 shots: $(VENV)/.installed-test ## take the pictures in docs/pictures from the real window
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m tests.shots docs/pictures

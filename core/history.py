@@ -17,10 +17,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
-import platformdirs
 import psutil
 from pydantic import TypeAdapter, ValidationError
 
+from core.home import home
 from core.results.events import Started
 from core.results.measurement import Measurement
 from core.results.memory_timeline import MemoryTimeline
@@ -74,12 +74,6 @@ class HistoryRow:
     baseline_bytes: int | None
     peak_bytes: int | None
     median_s: float | None
-
-
-def home() -> Path:
-    """Where history and settings live: ``HOGUI_HOME``, else the platform's user data folder."""
-    chosen = os.environ.get("HOGUI_HOME")
-    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("HoGUI", appauthor=False))
 
 
 class History:

@@ -17,6 +17,7 @@ from core.results.environment import Environment
 from core.results.events import (
     Event,
     Finished,
+    Forecasted,
     MemoryMeasured,
     MemorySamples,
     OuterStep,
@@ -27,6 +28,7 @@ from core.results.events import (
     Started,
     Warned,
 )
+from core.results.forecast import Forecast
 from core.results.measurement import Measurement, Memory, Phase, absences
 from core.results.memory_timeline import Curve, MemoryTimeline, PhaseSpan
 from core.results.outcome import Outcome
@@ -64,6 +66,7 @@ class PartialRun:
         self._first_s: float | None = None
         self._losses: list[float | None] = []
         self._warnings: list[str] = []
+        self._forecast: Forecast | None = None
 
     @property
     def resident_peak_bytes(self) -> int | None:
@@ -77,6 +80,8 @@ class PartialRun:
                 self.started = event
             case StageStarted():
                 self._stage(event)
+            case Forecasted(forecast=forecast):
+                self._forecast = forecast
             case PhaseStarted():
                 self._phase_starts.append(event)
             case MemorySamples():
@@ -121,7 +126,7 @@ class PartialRun:
             warnings.append(CURVE_ONLY)
         if measured is not None and self._seconds:
             warnings.append(NO_DURATIONS)
-        warnings += absences(memory, time_figures)
+        warnings += absences(forecast=self._forecast, memory=memory, time=time_figures, check=None)
         result = Measurement(
             run_id=self.started.run_id,
             started_at=self.started.started_at,
@@ -129,6 +134,7 @@ class PartialRun:
             environment=self.started.environment,
             outcome=outcome,
             error=error,
+            forecast=self._forecast,
             memory=memory,
             time=time_figures,
             phases=measured.phases if measured else _phases(timeline, memory),

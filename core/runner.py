@@ -1,15 +1,17 @@
 """The measuring loop: a spec goes in, events come out.
 
-Memory and time are measured in separate passes. The attributed memory pass runs first and streams;
-then the allocator is asked in a clean pass; then clean repetitions are timed.
+First the cost is forecast. Memory and time are measured in separate passes: the attributed memory
+pass runs first and streams; then the allocator is asked in a clean pass; then clean repetitions are
+timed. In the end the result is checked.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -22,14 +24,21 @@ from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
 from core.engine.workloads import compute
 from core.engine.workloads.maml import learn
-from core.measure.allocator import AllocatorPeak, allocator_peak
-from core.measure.clock import Clock, PhaseTime, phase_medians
+from core.found import Found, leak_sentence
+from core.measure.allocator import allocator_peak
+from core.measure.calls import Call
+from core.measure.check import CheckUnavailable, check
+from core.measure.clock import Clock, ClockJumped, Timed
+from core.measure.conditions import ConditionsWatch
 from core.measure.devices import describe, resolve
-from core.measure.ledger import Ledger, LedgerReport, PassCancelledError
+from core.measure.forecast import CUDA_BLOCK_BYTES
+from core.measure.ledger import Ledger, PassCancelledError
 from core.measure.surroundings import environment
+from core.outlook import forecaster
 from core.results.events import (
     Event,
     Finished,
+    Forecasted,
     MemoryMeasured,
     OuterStep,
     Repetition,
@@ -38,10 +47,9 @@ from core.results.events import (
     Started,
     Warned,
 )
-from core.results.measurement import LayerCost, Measurement, Memory, Phase, absences
+from core.results.forecast import Forecast
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
-from core.results.statistics import timing
 from core.spec.declaration import InvalidSpec
 from core.spec.notices import notices
 from core.spec.run import RunSpec
@@ -50,6 +58,9 @@ from core.spec.workloads import Maml
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
+LEARN_FIRST_S = 2.0
+"""Seconds that a run spends at most on operations that its forecast does not know yet."""
+
 _NO_ROOM = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 """How the CPU's allocator, the drivers, and cuBLAS and cuDNN say it where torch has no type."""
 
@@ -60,6 +71,7 @@ def run(
     run_id: str | None = None,
     force: bool = False,
     save_tensors: Path | None = None,
+    forecast: Forecast | None = None,
 ) -> Iterator[Event]:
     """Measures one spec.
 
@@ -68,6 +80,7 @@ def run(
         run_id: name of the run, made up where there is none.
         force: runs what is certainly too large for the device all the same.
         save_tensors: an .npz to write parameters, data and result to.
+        forecast: of this spec, where there is one already; otherwise it is made first.
 
     Yields:
         ``Started``, then what happens, then ``Finished`` whatever the outcome.
@@ -79,11 +92,11 @@ def run(
     if problems:
         raise InvalidSpec(problems)
     device = resolve(spec.device)
-    return _Run(spec, device, run_id or uuid4().hex[:12], force, save_tensors).events()
+    return _Run(spec, device, run_id or uuid4().hex[:12], force, save_tensors, forecast).events()
 
 
 class _Run:
-    """One run: the passes in order, and what they have found so far."""
+    """One run: the passes in order."""
 
     def __init__(
         self,
@@ -92,30 +105,30 @@ class _Run:
         run_id: str,
         force: bool,
         save_tensors: Path | None,
+        forecast: Forecast | None,
     ) -> None:
-        self._spec, self._device, self._run_id = spec, device, run_id
+        self._spec, self._device = spec, device
         self._force, self._save_tensors = force, save_tensors
         torch.set_num_threads(spec.measure.threads)
-        self._environment = environment(device, spec.measure.threads)
-        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._found = Found(
+            run_id=run_id,
+            spec=spec,
+            environment=environment(device, spec.measure.threads),
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            forecast=forecast,
+            warnings=list(notices(spec)),
+        )
+        self._kernels = forecaster.kernels(device, spec.measure.threads)
         self._clock_s = time.perf_counter()
-        self._warnings = list(notices(spec))
-        self._outcome = Outcome.FINISHED
-        self._error: str | None = None
         self._computed: Computed | None = None
-        self._ledger: LedgerReport | None = None
-        self._allocator: AllocatorPeak | None = None
-        self._samples: list[float] = []
-        self._first_s: float | None = None
-        self._phases: list[tuple[PhaseTime, ...]] = []
-        self._learning_curve: list[float | None] = []
 
     def events(self) -> Iterator[Event]:
+        found = self._found
         yield Started(
-            run_id=self._run_id,
+            run_id=found.run_id,
             spec=self._spec,
-            environment=self._environment,
-            started_at=self._started_at,
+            environment=found.environment,
+            started_at=found.started_at,
             clock_s=self._clock_s,
         )
         try:
@@ -126,20 +139,21 @@ class _Run:
             out_of_memory = any(words in str(error) for words in _NO_ROOM)
             self._end(Outcome.OUT_OF_MEMORY if out_of_memory else Outcome.FAILED, error)
         yield Finished(
-            result=self._result(),
-            timeline=self._ledger.timeline if self._ledger else MemoryTimeline(),
+            result=found.result(),
+            timeline=found.ledger.timeline if found.ledger else MemoryTimeline(),
         )
 
     def _end(self, outcome: Outcome, error: BaseException) -> None:
-        self._outcome, self._error = outcome, _first_sentence(error)
+        self._found.outcome, self._found.error = outcome, _first_sentence(error)
 
     def _passes(self) -> Iterator[Event]:
-        for sentence in self._warnings:
+        for sentence in self._found.warnings:
             yield Warned(sentence=sentence)
         refusal = None if self._force else self._refusal()
         if refusal is not None:
-            self._outcome, self._error = Outcome.OUT_OF_MEMORY, refusal
+            self._found.outcome, self._found.error = Outcome.OUT_OF_MEMORY, refusal
             return
+        yield from self._forecast()
         yield self._stage("prepare")
         problem = prepare(self._spec, self._device)
         load_late_modules(self._spec)
@@ -152,6 +166,7 @@ class _Run:
         yield from self._time_passes(problem, execute)
         yield from self._outer_steps(problem)
         yield from self._save(problem)
+        yield from self._check()
 
     def _refusal(self) -> str | None:
         """Why this is certainly too large for the device, None where it may fit."""
@@ -161,6 +176,18 @@ class _Run:
             return None
         return least.refusal(available, str(self._device))
 
+    def _forecast(self) -> Iterator[Event]:
+        """What the run will cost, before anything of it is computed."""
+        if self._found.forecast is not None:
+            return
+        yield self._stage("forecast")
+        seen = forecaster.outlook(self._spec, learn_s=LEARN_FIRST_S)
+        self._found.forecast = seen.forecast
+        if seen.absent is not None:
+            yield from self._absent("forecast", f"There is no forecast. {seen.absent}")
+        if seen.forecast is not None:
+            yield Forecasted(forecast=seen.forecast)
+
     def _memory_pass(
         self, problem: Problem, execute: Callable[[Recorder], Computed]
     ) -> Iterator[Event]:
@@ -168,12 +195,14 @@ class _Run:
         operation; nothing is timed meanwhile."""
         yield self._stage("memory")
         problem.reset()
-        ledger = Ledger(self._clock_s, self._device)
+        block_bytes = CUDA_BLOCK_BYTES if self._device.type == "cuda" else 1
+        ledger = Ledger(self._clock_s, self._device, block_bytes=block_bytes)
+        sentences: list[str] = []
         failure: list[BaseException] = []
 
         def watch() -> None:
             try:
-                self._watch(ledger, problem, execute)
+                sentences.extend(self._watch(ledger, problem, execute))
             except PassCancelledError:
                 pass
             except BaseException as error:  # handed over to the thread that waits
@@ -191,22 +220,38 @@ class _Run:
         if failure:
             raise failure[0]
         yield from ledger.drain()
-        yield from self._warn(self._result_warnings())
+        yield from self._warn(sentences)
 
     def _watch(
         self, ledger: Ledger, problem: Problem, execute: Callable[[Recorder], Computed]
-    ) -> None:
+    ) -> Iterator[str]:
+        """Fills in what the ledger found; sentences about it."""
         for name, tensor in (problem.parameters | problem.buffers).items():
             ledger.register("parameters", [tensor], layer=int(name.partition(".")[0]))
         ledger.register("data", problem.data)
         with ledger:
-            self._computed = execute(ledger)
-        self._ledger = ledger.finish()
+            computed = execute(ledger)
+        ledger.close()
+        self._kernels.learn(ledger.calls(), LEARN_FIRST_S)
+        self._found.ledger = report = ledger.finish(self._scratch)
+        loss, sentences = float(computed.loss), computed.warnings
+        del computed
+        yield from self._found.result_warnings(loss, sentences)
+        left = ledger.leaked()
+        if left:
+            gc.collect()
+            names = tuple(phase.name for phase in report.phases)
+            yield leak_sentence(left, names, cycle=not ledger.leaked())
+
+    def _scratch(self, call: Call) -> int | None:
+        kernel = self._kernels.known(call)
+        return None if kernel is None else kernel.scratch_bytes
 
     def _allocator_pass(
         self, problem: Problem, execute: Callable[[Recorder], Computed]
     ) -> Iterator[Event]:
         yield self._stage("allocator")
+        found = self._found
 
         def start_over() -> None:
             self._computed = None
@@ -215,80 +260,56 @@ class _Run:
         def unwatched(recorder: Recorder) -> None:
             self._computed = execute(recorder)
 
-        self._allocator = allocator_peak(self._device, unwatched, start_over)
-        yield from self._warn(self._memory_warnings())
-        memory = self._memory()
-        if self._ledger is not None and memory is not None:
+        found.allocator = allocator_peak(self._device, unwatched, start_over)
+        yield from self._warn(found.memory_warnings(str(self._device)))
+        memory = found.memory()
+        if found.ledger is not None and memory is not None:
             yield MemoryMeasured(
                 memory=memory,
-                phases=self._phase_rows(),
-                layers=self._layer_rows(),
-                timeline=self._ledger.timeline,
-            )
-
-    def _memory_warnings(self) -> Iterator[str]:
-        if self._ledger is None:
-            return
-        if self._allocator is None:
-            yield (
-                f"The allocator of {self._device} does not tell its peak; the peak is the "
-                "ledger's, without the scratch memory of kernels."
-            )
-        elif self._ledger.peak_bytes > self._allocator.peak_bytes:
-            yield (
-                f"The ledger saw {self._ledger.peak_bytes:,} bytes and the allocator "
-                f"{self._allocator.peak_bytes:,}: the categories are too large by the difference, "
-                "which kernel_temporaries shows as a negative number."
+                phases=found.phase_rows(),
+                layers=found.layer_rows(),
+                timeline=found.ledger.timeline,
             )
 
     def _time_passes(
         self, problem: Problem, execute: Callable[[Recorder], Computed]
     ) -> Iterator[Event]:
-        measure = self._spec.measure
+        measure, found = self._spec.measure, self._found
         clock = Clock(self._device, problem.reset, execute)
-        yield self._stage("warm_up")
-        for timed in clock.warm_up(measure.warmup, measure.time_budget_s):
-            if self._first_s is None:
-                self._first_s = timed.seconds
-            yield self._repetition(timed.index, timed.seconds, True, timed.about, timed.left_s)
-        yield self._stage("time")
-        for timed in clock.repeat(measure.repetitions, measure.time_budget_s):
-            if self._first_s is None:
-                self._first_s = timed.seconds
-            self._samples.append(timed.seconds)
-            self._phases.append(timed.phases)
-            yield self._repetition(timed.index, timed.seconds, False, timed.about, timed.left_s)
+        try:
+            yield self._stage("warm_up")
+            for timed in clock.warm_up(measure.warmup, measure.time_budget_s):
+                if found.first_s is None:
+                    found.first_s = timed.seconds
+                yield self._repetition(timed, warm_up=True)
+            yield self._stage("time")
+            conditions = ConditionsWatch.of(self._device)
+            for timed in clock.repeat(measure.repetitions, measure.time_budget_s):
+                if found.first_s is None:
+                    found.first_s = timed.seconds
+                found.samples.append(timed.seconds)
+                found.phases.append(timed.phases)
+                conditions.sample()
+                yield self._repetition(timed, warm_up=False)
+            found.conditions = conditions.finish()
+        except ClockJumped as error:
+            found.samples.clear()
+            found.phases.clear()
+            found.first_s = None
+            yield from self._absent("time", str(error))
 
     def _outer_steps(self, problem: Problem) -> Iterator[Event]:
-        workload = self._spec.workload
+        workload, curve = self._spec.workload, self._found.learning_curve
         if not isinstance(workload, Maml) or not workload.outer_steps:
             return
         yield self._stage("outer_steps")
         for index, loss in enumerate(learn(problem)):
-            self._learning_curve.append(loss if math.isfinite(loss) else None)
-            if None in self._learning_curve[-1:] and self._learning_curve.count(None) == 1:
+            curve.append(loss if math.isfinite(loss) else None)
+            if curve[-1] is None and curve.count(None) == 1:
                 yield from self._warn(
                     [f"The outer loss is NaN or infinite at outer step {index + 1}."]
                 )
-            yield OuterStep(index=index, loss=self._learning_curve[-1], about=workload.outer_steps)
-
-    def _result_warnings(self) -> Iterator[str]:
-        """A loss or gradient that is not finite, or zero throughout, is a result that says so."""
-        if self._ledger is None or self._computed is None:
-            return
-        yield from self._computed.warnings
-        if not math.isfinite(float(self._computed.loss)):
-            yield "The loss is not a finite number (NaN or infinite)."
-        touched = [phase.name for phase in self._ledger.phases if not phase.result_is_finite]
-        if touched:
-            others = f" and those of {len(touched) - 1} later phases" if touched[1:] else ""
-            yield (
-                f"The results of {touched[0]}{others} hold NaN or infinite values; they have no "
-                "norm."
-            )
-        last = self._ledger.phases[-1]
-        if last.result_norm == 0 and not self._computed.warnings:
-            yield f"The result of {last.name} is zero in every entry."
+            yield OuterStep(index=index, loss=curve[-1], about=workload.outer_steps)
 
     def _save(self, problem: Problem) -> Iterator[Event]:
         if self._save_tensors is None or self._computed is None:
@@ -300,87 +321,39 @@ class _Run:
             sentence = f"{self._save_tensors} could not be written ({reason}); it holds no tensors."
             yield from self._warn([sentence])
 
-    def _warn(self, sentences: Iterator[str] | tuple[str, ...] | list[str]) -> Iterator[Event]:
+    def _check(self) -> Iterator[Event]:
+        """Whether the result is right, by an independent way."""
+        yield self._stage("check")
+        self._computed = None
+        try:
+            self._found.check = check(self._spec, self._device)
+        except CheckUnavailable as reason:
+            yield from self._absent("check", str(reason))
+
+    def _warn(self, sentences: Iterable[str]) -> Iterator[Event]:
         for sentence in sentences:
-            self._warnings.append(sentence)
+            self._found.warnings.append(sentence)
             yield Warned(sentence=sentence)
+
+    def _absent(self, figure: str, sentence: str) -> Iterator[Event]:
+        self._found.explained.add(figure)
+        yield from self._warn([sentence])
 
     def _stage(self, stage: Stage) -> StageStarted:
         return StageStarted(stage=stage, t_s=self._now())
 
-    def _repetition(
-        self, index: int, seconds: float, warm_up: bool, about: int | None, left_s: float | None
-    ) -> Repetition:
+    def _repetition(self, timed: Timed, *, warm_up: bool) -> Repetition:
         return Repetition(
-            index=index,
-            seconds=seconds,
+            index=timed.index,
+            seconds=timed.seconds,
             warm_up=warm_up,
             t_s=self._now(),
-            about=about,
-            left_s=left_s,
+            about=timed.about,
+            left_s=timed.left_s,
         )
 
     def _now(self) -> float:
         return time.perf_counter() - self._clock_s
-
-    def _result(self) -> Measurement:
-        memory, time_figures = self._memory(), timing(self._samples, self._first_s)
-        return Measurement(
-            run_id=self._run_id,
-            started_at=self._started_at,
-            spec=self._spec,
-            environment=self._environment,
-            outcome=self._outcome,
-            error=self._error,
-            memory=memory,
-            time=time_figures,
-            phases=self._phase_rows(),
-            layers=self._layer_rows(),
-            learning_curve=tuple(self._learning_curve),
-            warnings=(*self._warnings, *absences(memory, time_figures)),
-        )
-
-    def _memory(self) -> Memory | None:
-        ledger, allocator = self._ledger, self._allocator
-        if ledger is None:
-            return None
-        peak = allocator.peak_bytes if allocator is not None else ledger.peak_bytes
-        by_category = dict(ledger.by_category)
-        if peak != ledger.peak_bytes:
-            by_category["kernel_temporaries"] = peak - ledger.peak_bytes
-        return Memory(
-            baseline_bytes=ledger.baseline_bytes, peak_bytes=peak, by_category=by_category
-        )
-
-    def _phase_rows(self) -> tuple[Phase, ...]:
-        if self._ledger is None:
-            return ()
-        clean = phase_medians(self._phases)
-        true_peaks = self._allocator.phases if self._allocator is not None else {}
-        return tuple(
-            Phase(
-                name=phase.name,
-                start_s=clean[phase.name].start_s if phase.name in clean else None,
-                duration_s=clean[phase.name].duration_s if phase.name in clean else None,
-                peak_bytes=true_peaks.get(phase.name, phase.peak_bytes),
-                retained_bytes=phase.retained_bytes,
-                result_norm=phase.result_norm,
-            )
-            for phase in self._ledger.phases
-        )
-
-    def _layer_rows(self) -> tuple[LayerCost, ...]:
-        by_layer = self._ledger.by_layer if self._ledger is not None else None
-        return tuple(
-            LayerCost(
-                index=row.index,
-                kind=row.layer.kind,
-                output_shape=row.output_shape or (),
-                parameters=row.parameters or 0,
-                bytes_at_peak=None if by_layer is None else by_layer.get(row.index, 0),
-            )
-            for row in self._spec.model.trace()
-        )
 
 
 def load_late_modules(spec: RunSpec) -> None:

@@ -61,6 +61,13 @@ def _declared() -> tuple[Declared, ...]:
         Declared("undo", tr("Undo"), "undo", _Standard.Undo, tr("Undo the last change")),
         Declared("redo", tr("Redo"), "redo", "Ctrl+Shift+Z", tr("Redo what was undone")),
         Declared("copyResult", tr("Copy the result"), "copy", "Ctrl+Shift+C"),
+        Declared(
+            "copyPython",
+            tr("Copy as Python"),
+            "copy",
+            "Ctrl+Alt+C",
+            tr("Copy a script that does this tab's computation with torch alone"),
+        ),
         Declared("preferences", tr("Preferences…"), "settings", "Ctrl+,"),
         Declared("run", tr("Run"), "run", "Ctrl+Return", tr("Measure this tab's configuration")),
         Declared("runAll", tr("Run all tabs"), "queue", "Ctrl+Shift+Return"),

@@ -28,11 +28,12 @@ class Keeper(QObject):
         session: Session,
         recents: Callable[[], Sequence[str]],
         layout: Callable[[], dict[str, str]],
+        beside: Callable[[], Sequence[int]],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._home, self._session = home, session
-        self._recents, self._layout = recents, layout
+        self._recents, self._layout, self._beside = recents, layout, beside
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
@@ -54,6 +55,7 @@ class Keeper(QObject):
                 self._session.current,
                 self._recents(),
                 self._layout(),
+                self._beside(),
                 durable=durable,
             )
         except OSError as error:

@@ -10,17 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QSize, QTimer, Signal
-from PySide6.QtGui import (
-    QCloseEvent,
-    QDragEnterEvent,
-    QDropEvent,
-    QPaintEvent,
-)
-from PySide6.QtWidgets import QApplication, QMainWindow, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, QTimer, Signal
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
 from typing_extensions import override
 
 from hogui.actions import Actions
+from hogui.frame import Frame
 from hogui.home import home
 from hogui.icons import app_icon
 from hogui.menus import Menus
@@ -33,6 +29,9 @@ from hogui.theme import theme
 from hogui.tool_bar import ToolBar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hogui.forecaster import Oracle
     from hogui.run_worker import Source
 
 FIRST_SIZE = QSize(1280, 800)
@@ -40,36 +39,40 @@ AFTER_PLOTS_MS = 33
 """Plots are painted a frame after they are made."""
 
 
-class MainWindow(QMainWindow):
+class MainWindow(Frame):
     """Tool bar, tabs and status line, and the session behind them.
 
     Signals:
-        framePainted: the window has been on the screen for the first time.
         filled: the frame has got its content, the plots first.
         completed: nothing is missing any more.
     """
 
-    framePainted = Signal()
     filled = Signal()
     completed = Signal()
     _noticed = Signal(str)
     """A sentence from any thread."""
 
     def __init__(
-        self, *, source: Source | None = None, warm_up: bool = True, defer: bool = False
+        self,
+        *,
+        source: Source | None = None,
+        oracle: Callable[[], Oracle] | None = None,
+        warm_up: bool = True,
+        defer: bool = False,
     ) -> None:
         """Makes the frame, and its content unless it is deferred.
 
         Args:
             source: where the events of a run come from, by default as the preferences say.
-            warm_up: get the measuring process ready in the background.
+            oracle: makes what forecasts, by default the core in a process of its own.
+            warm_up: get the measuring process ready in the background, and then the forecasts.
             defer: whoever makes the window calls ``fill`` once the frame is painted.
         """
         super().__init__()
-        self._source, self._warms_up = source, warm_up
+        self._source, self._oracle, self._warms_up = source, oracle, warm_up
         self.home = home()
         self._is_deferred = defer
-        self._is_painted = self._is_filled = self._is_completed = False
+        self._is_filled = False
         self.preferences = Preferences(self.home, self)
         self._dress()
         self._kept = read_session(self.home)
@@ -91,9 +94,11 @@ class MainWindow(QMainWindow):
         self._is_filled = True
         from hogui.commands.exports import ExportCommands
         from hogui.commands.files import FileCommands
+        from hogui.commands.forecasts import ForecastControls
         from hogui.commands.runs import RunControls
         from hogui.commands.tabs import TabCommands
         from hogui.commands.window import WindowCommands
+        from hogui.forecaster import Forecasts
         from hogui.keeper import Keeper
         from hogui.run_store import RunStore
         from hogui.run_worker import WarmUp, source_for
@@ -104,11 +109,17 @@ class MainWindow(QMainWindow):
         store = RunStore(self.home, self._noticed.emit)
         choices = self.preferences
         self.session = Session(
-            lambda: self._source or source_for(choices.choices.place), store.keep, self
+            lambda job: self._source or source_for(choices.choices.place, job.forecast),
+            store.keep,
+            self,
         )
         self.workbench = Workbench(self.session, self.tabs, store, self.commands["split"], self)
         self.controls = RunControls(
             self.session, choices, self.commands, self.tool_bar, self.status, self
+        )
+        self.forecasts = Forecasts(self.session, choices, self)
+        self.forecast_controls = ForecastControls(
+            self.session, choices, self.forecasts, self.tool_bar.forecast, self
         )
         self.tab_commands = TabCommands(
             self.session, self.commands, self.workbench, self.tabs, self
@@ -121,9 +132,14 @@ class MainWindow(QMainWindow):
         )
         self.window_commands = WindowCommands(self.commands, choices, self.home, self)
         self.keeper = Keeper(
-            self.home, self.session, lambda: self.files.recents, self._layout_to_keep, self
+            self.home,
+            self.session,
+            lambda: self.files.recents,
+            self._layout_to_keep,
+            self.workbench.positions_beside,
+            self,
         )
-        for source in (self.files, self.exports):
+        for source in (self.files, self.exports, self.forecast_controls):
             source.told.connect(self.tell)
         self.files.recentsChanged.connect(self.keeper.mark)
         self.workbench.layoutChanged.connect(self.keeper.mark)
@@ -144,10 +160,16 @@ class MainWindow(QMainWindow):
     def _complete(self) -> None:
         """Brings what the plots did not wait for."""
         self.workbench.complete()
+        from hogui.forecaster import own_oracle
+
+        ask = partial(self.forecasts.start, self._oracle or own_oracle)
         if self._warms_up:
             # Last: importing in a thread holds up the one that paints.
             QTimer.singleShot(0, self.warm_up.start)
-        self._is_completed = True
+            self.warm_up.finished.connect(ask)
+        elif self._oracle is not None:
+            QTimer.singleShot(0, ask)
+        self.placed.connect(self.keeper.mark)
         self.completed.emit()
 
     def open_file(self, path: Path) -> None:
@@ -170,7 +192,7 @@ class MainWindow(QMainWindow):
         )
         self.setWindowTitle("HoGUI")
         self.setWindowIcon(app_icon())
-        self.setAcceptDrops(True)
+        self.fileDropped.connect(self.open_file)
 
     def _lay_out(self) -> None:
         middle = QWidget()
@@ -205,32 +227,6 @@ class MainWindow(QMainWindow):
     # Events.
 
     @override
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        if not self._is_painted:
-            self._is_painted = True
-            # The children are painted after this, and all of it reaches the screen at the end.
-            QTimer.singleShot(0, self.framePainted.emit)
-
-    @override
-    def event(self, event: QEvent) -> bool:
-        if event.type() in (QEvent.Type.Resize, QEvent.Type.Move) and self._is_completed:
-            self.keeper.mark()
-        return super().event(event)
-
-    @override
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    @override
-    def dropEvent(self, event: QDropEvent) -> None:
-        for url in event.mimeData().urls():
-            if url.isLocalFile():
-                self.open_file(Path(url.toLocalFile()))
-        event.acceptProposedAction()
-
-    @override
     def closeEvent(self, event: QCloseEvent) -> None:
         """Ends what runs, then keeps what is open. Never waits for long."""
         if self._is_filled:
@@ -238,6 +234,7 @@ class MainWindow(QMainWindow):
                 event.ignore()
                 return
             self.keeper.write(durable=True)
+            self.forecasts.close()
             self.session.shut_down()
             self.warm_up.requestInterruption()
             self.warm_up.wait()

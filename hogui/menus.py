@@ -16,7 +16,9 @@ class Menus:
         file.addMenu(self.recents)
         self._add(file, "save", "saveAs", "", "exportCsv", "exportSelectedCsv", "exportAllCsv")
         self._add(file, "savePng", "", "closeTab", "reopenTab", "", "quit")
-        self._menu(bar, _tr("&Edit"), "undo", "redo", "", "copyResult", "", "preferences")
+        self._menu(
+            bar, _tr("&Edit"), "undo", "redo", "", "copyResult", "copyPython", "", "preferences"
+        )
         self._menu(bar, _tr("&Run"), "run", "runAll", "", "cancel", "cancelAll")
         self._menu(
             bar,

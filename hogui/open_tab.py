@@ -11,11 +11,14 @@ from uuid import uuid4
 from PySide6.QtCore import QObject, Signal
 
 from core.results.events import Event, Finished
+from core.results.forecast import Finding, Forecast, Outlook
 from core.results.measurement import Measurement
 from core.results.memory_timeline import MemoryTimeline
 from core.spec.declaration import Problem
 from core.spec.run import RunSpec
 from hogui.progress import Progress
+from hogui.question import Question
+from hogui.result_mark import result_mark
 from hogui.run_worker import Job
 from hogui.spec_history import SpecHistory
 
@@ -42,6 +45,7 @@ class OpenTab(QObject):
         runStarted: a run begins; what was drawn of the last one goes.
         eventsArrived: a list of events of the present run.
         resultChanged: there is another last result, or none.
+        outlookChanged: another forecast is known, or the one that is known is out of date.
         noted: a sentence for the user, and whether it is about an error.
     """
 
@@ -54,6 +58,7 @@ class OpenTab(QObject):
     runStarted = Signal()
     eventsArrived = Signal(object)
     resultChanged = Signal()
+    outlookChanged = Signal()
     noted = Signal(str, bool)
 
     def __init__(self, spec: RunSpec, parent: QObject | None = None) -> None:
@@ -71,6 +76,12 @@ class OpenTab(QObject):
         self.timeline: MemoryTimeline | None = None
         self.kept_run_id: str | None = None
         """The last result of an earlier start, until it is read from the history."""
+        self.kept_mark = ""
+        """What that result came to at a glance."""
+        self.wanted: Question | None = None
+        """What the outlook should be of; None where the configuration cannot run."""
+        self.outlook: Outlook | None = None
+        self.outlook_of: Question | None = None
         self._history = SpecHistory(spec)
         self._saved: RunSpec | None = None
         self._problems: tuple[Problem, ...] | None = None
@@ -167,6 +178,7 @@ class OpenTab(QObject):
         """The tab's turn has come."""
         self.live, self.progress = [], Progress()
         self.result = self.timeline = self.kept_run_id = None
+        self.kept_mark = ""
         self.set_state(RunState.RUNNING)
         self.runStarted.emit()
 
@@ -195,7 +207,41 @@ class OpenTab(QObject):
     def set_result(self, result: Measurement | None, timeline: MemoryTimeline | None) -> None:
         """The last result is this one."""
         self.result, self.timeline, self.kept_run_id = result, timeline, None
+        self.kept_mark = ""
         self.resultChanged.emit()
+
+    # What it will cost.
+
+    @property
+    def outlook_is_stale(self) -> bool:
+        """Whether the outlook is of another configuration than that of now."""
+        return self.outlook_of != self.wanted
+
+    @property
+    def own_forecast(self) -> Forecast | None:
+        """The forecast of the configuration of now on its own device, None where unknown."""
+        question = self.outlook_of
+        if self.outlook is None or self.outlook_is_stale or question is None:
+            return None
+        return self.outlook.forecast if question.memory is None else None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What would fail, be wrong or surprise, as far as it is known."""
+        return self.outlook.findings if self.outlook is not None and self.wanted else ()
+
+    def set_wanted(self, question: Question | None) -> None:
+        """The outlook should be of this from now on; None where there can be none."""
+        if question != self.wanted:
+            self.wanted = question
+            self.outlookChanged.emit()
+
+    def set_outlook(self, question: Question, outlook: Outlook) -> None:
+        """What is known of the configuration before it runs."""
+        self.outlook, self.outlook_of = outlook, question
+        self.outlookChanged.emit()
+
+    # What ran.
 
     @property
     def shown_run_id(self) -> str | None:
@@ -205,11 +251,24 @@ class OpenTab(QObject):
         return self.result.run_id if self.result is not None else self.kept_run_id
 
     @property
+    def mark(self) -> str:
+        """The icon for the last result, also of an earlier start; empty where there is none."""
+        return result_mark(self.result) if self.result is not None else self.kept_mark
+
+    @property
     def result_is_of_another_spec(self) -> bool:
         """Whether the configuration was changed since the last result, apart from its name."""
-        if self.result is None:
-            return False
-        return self.result.spec.model_copy(update={"name": self.name}) != self.spec
+        return self.result is not None and self._differs(self.result.spec)
+
+    @property
+    def figures_are_of_another_spec(self) -> bool:
+        """The same for what is drawn: of the run that is under way, else of the last result."""
+        if self.state in (RunState.RUNNING, RunState.CANCELLING) and self.job is not None:
+            return self._differs(self.job.spec)
+        return self.result_is_of_another_spec
+
+    def _differs(self, spec: RunSpec) -> bool:
+        return spec.model_copy(update={"name": self.name}) != self.spec
 
     def _step(self, move: Callable[[], RunSpec]) -> None:
         before = self.spec

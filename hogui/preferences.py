@@ -27,12 +27,15 @@ class Choices:
         place: where the core runs; in the window's own process painting disturbs the figures.
         confirm_close: ask before closing the window while a run measures.
         restore_tabs: open at the next start what was open at the end.
+        memory: the device that forecasts are compared with, such as ``RTX 4090, 24 GiB``; empty for
+            that on which a configuration is measured.
     """
 
     theme: Preference = Preference.SYSTEM
     place: Place = Place.OWN_PROCESS
     confirm_close: bool = False
     restore_tabs: bool = True
+    memory: str = ""
 
 
 class Preferences(QObject):
@@ -74,8 +77,8 @@ def _read(document: dict[str, Any]) -> Choices:
     for field in fields(Choices):
         given = document.get(field.name)
         kind = type(field.default)
-        if kind is bool:
-            if isinstance(given, bool):
+        if kind in (bool, str):
+            if isinstance(given, kind):
                 values[field.name] = given
         elif given in set(kind):
             values[field.name] = kind(given)

@@ -16,12 +16,14 @@ from core.results.events import (
 from hogui.units import format_seconds
 
 _SPANS: dict[Stage, tuple[float, float]] = {
-    "prepare": (0.0, 0.04),
-    "memory": (0.04, 0.2),
+    "prepare": (0.0, 0.02),
+    "forecast": (0.02, 0.05),
+    "memory": (0.05, 0.2),
     "allocator": (0.2, 0.25),
     "warm_up": (0.25, 0.35),
-    "time": (0.35, 0.95),
-    "outer_steps": (0.95, 1.0),
+    "time": (0.35, 0.9),
+    "outer_steps": (0.9, 0.95),
+    "check": (0.95, 1.0),
 }
 """The share of the bar that each stage has, from where to where."""
 
@@ -91,11 +93,13 @@ def _stage_words(stage: Stage | None) -> str:
         return _tr("Starting")
     return {
         "prepare": _tr("Preparing"),
+        "forecast": _tr("Forecast"),
         "memory": _tr("Memory pass"),
         "allocator": _tr("Allocator pass"),
         "warm_up": _tr("Warm-up"),
         "time": _tr("Time"),
         "outer_steps": _tr("Outer steps"),
+        "check": _tr("Check"),
     }[stage]
 
 

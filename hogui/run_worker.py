@@ -9,12 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from PySide6.QtCore import QObject, QThread, QTimer, Signal
 
 from core.results.device import Device
 from core.results.events import Event, Finished, Started
+from core.results.forecast import Forecast
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
 from core.spec.run import RunSpec
@@ -40,11 +42,13 @@ class Job:
     Attributes:
         run_id: identity; events of any other run are stale.
         force: run it even where it is certainly too large.
+        forecast: what it is expected to cost, None where it is not known yet.
     """
 
     run_id: str
     spec: RunSpec
     force: bool = False
+    forecast: Forecast | None = None
 
 
 class RunWorker(QThread):
@@ -173,30 +177,46 @@ class WarmUp(QThread):
         self.devicesFound.emit(devices)
 
 
-def source_for(place: Place) -> Source:
-    """The source of events that a preference names."""
-    return _in_this_process if place is Place.THIS_PROCESS else _in_own_process
+def source_for(place: Place, forecast: Forecast | None = None) -> Source:
+    """The source of events that a preference names.
+
+    Args:
+        place: where the core runs.
+        forecast: of the spec that will run, so that it is not made again.
+    """
+    source = _in_this_process if place is Place.THIS_PROCESS else _in_own_process
+    return partial(source, forecast)
 
 
 def _in_own_process(
-    spec: RunSpec, *, run_id: str, force: bool, cancelled: threading.Event
+    forecast: Forecast | None,
+    spec: RunSpec,
+    *,
+    run_id: str,
+    force: bool,
+    cancelled: threading.Event,
 ) -> Iterator[Event]:
     from core.isolation import run_isolated
 
-    return run_isolated(spec, run_id=run_id, force=force, cancelled=cancelled)
+    return run_isolated(spec, run_id=run_id, force=force, forecast=forecast, cancelled=cancelled)
 
 
 def _in_this_process(
-    spec: RunSpec, *, run_id: str, force: bool, cancelled: threading.Event
+    forecast: Forecast | None,
+    spec: RunSpec,
+    *,
+    run_id: str,
+    force: bool,
+    cancelled: threading.Event,
 ) -> Iterator[Event]:
     # The one place where the window loads the engine, and only when the user has chosen it.
     from core.partial import PartialRun, started_here
     from core.runner import run
 
-    partial = PartialRun(started_here(run_id, spec))
-    for event in run(spec, run_id=run_id, force=force):
-        partial.add(event)
+    so_far = PartialRun(started_here(run_id, spec))
+    for event in run(spec, run_id=run_id, force=force, forecast=forecast):
+        so_far.add(event)
         yield event
         if cancelled.is_set() and not isinstance(event, Finished):
-            yield partial.end(Outcome.CANCELLED)
+            yield so_far.end(Outcome.CANCELLED)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from uuid import uuid4
 
 from PySide6.QtCore import QObject, Signal
@@ -20,6 +21,10 @@ MOST_TABS_AT_ONCE = 4
 
 PATIENCE_MS = 3000
 """How long closing the window waits for a run to end."""
+
+LINGER_S = 1.0
+"""How long the object of a thread outlives it. An ended thread still frees what it had of Qt's own,
+and whether that is over cannot be asked."""
 
 
 class Session(QObject):
@@ -43,14 +48,14 @@ class Session(QObject):
 
     def __init__(
         self,
-        source: Callable[[], Source],
+        source: Callable[[Job], Source],
         keep: Callable[[Started | Finished], None],
         parent: QObject | None = None,
     ) -> None:
         """Starts without a tab.
 
         Args:
-            source: asked for the source of events when a run begins.
+            source: asked for the source of a run's events when it begins.
             keep: commits a run to the history, when it begins and when it ends; called in a
                 run's own thread.
         """
@@ -61,6 +66,8 @@ class Session(QObject):
         self._queue: list[OpenTab] = []
         self._workers: dict[str, RunWorker] = {}
         """The measuring ones, by the device that they measure on."""
+        self._dead: list[tuple[float, RunWorker]] = []
+        """The ended ones that are not deleted yet, and when they ended."""
         self._devices: tuple[Device, ...] = ()
         self._closed: list[tuple[RunSpec, Path | None, RunSpec | None, str | None]] = []
 
@@ -158,7 +165,7 @@ class Session(QObject):
         """Asks for a run of a tab's configuration; it waits while its device is busy."""
         if tab.busy or tab.problems:
             return
-        tab.queue(Job(uuid4().hex[:12], tab.spec, force))
+        tab.queue(Job(uuid4().hex[:12], tab.spec, force, tab.own_forecast))
         self._queue.append(tab)
         self._start_what_can()
 
@@ -203,7 +210,7 @@ class Session(QObject):
         self.runsChanged.emit()
 
     def _start(self, tab: OpenTab, job: Job, device: str) -> None:
-        worker = RunWorker(job, self._source(), self._keep, self)
+        worker = RunWorker(job, self._source(job), self._keep, self)
         self._workers[device] = worker
         worker.events.connect(partial(self._take, tab, job.run_id))
         worker.ended.connect(partial(self._end, tab, job.run_id, device))
@@ -216,7 +223,8 @@ class Session(QObject):
 
     def _end(self, tab: OpenTab, run_id: str, device: str, trouble: str) -> None:
         worker = self._workers.pop(device)
-        worker.deleteLater()
+        self._bury_the_dead()
+        self._dead.append((monotonic(), worker))
         if self._is_present(tab, run_id):
             was_told_to_end = tab.state is RunState.CANCELLING
             tab.end()
@@ -225,6 +233,14 @@ class Session(QObject):
             elif was_told_to_end and tab.result is None:
                 tab.noted.emit(self.tr("The run was cancelled before it had measured."), False)
         self._start_what_can()
+
+    def _bury_the_dead(self) -> None:
+        """Deletes the objects of threads that surely are over, see ``LINGER_S``."""
+        now_s = monotonic()
+        for ended_s, worker in self._dead:
+            if now_s - ended_s > LINGER_S:
+                worker.deleteLater()
+        self._dead = [(at, worker) for at, worker in self._dead if now_s - at <= LINGER_S]
 
     def _is_present(self, tab: OpenTab, run_id: str) -> bool:
         """Whether a run is still the one that its tab shows; anything else is stale."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 LONGEST_RECENTS = 10
+MARKS = ("check", "warning", "error", "cancel")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class KeptTab:
         given = self.document.get("run_id")
         return given if isinstance(given, str) else None
 
+    @property
+    def mark(self) -> str:
+        """What that result came to at a glance."""
+        given = self.document.get("mark")
+        return given if given in MARKS else ""
+
 
 @dataclass
 class KeptSession:
@@ -65,12 +72,14 @@ class KeptSession:
         current: position of the tab in front.
         recents: files that were opened or saved, the last one first.
         layout: geometry of the window and its splitters, as Qt saves them, in base64.
+        beside: positions of the tabs that stood side by side.
     """
 
     tabs: list[KeptTab] = field(default_factory=list)
     current: int = 0
     recents: list[str] = field(default_factory=list)
     layout: dict[str, str] = field(default_factory=dict)
+    beside: list[int] = field(default_factory=list)
 
 
 def read_session(home: Path) -> KeptSession:
@@ -94,6 +103,7 @@ def read_session(home: Path) -> KeptSession:
             for key, value in (layout.items() if isinstance(layout, dict) else ())
             if isinstance(value, str)
         },
+        beside=[place for place in _list(document, "beside") if isinstance(place, int)],
     )
 
 
@@ -103,6 +113,7 @@ def write_session(
     current: OpenTab | None,
     recents: Sequence[str],
     layout: dict[str, str],
+    beside: Sequence[int] = (),
     *,
     durable: bool,
 ) -> None:
@@ -117,6 +128,7 @@ def write_session(
         "current": tabs.index(current) if current in tabs else 0,
         "recents": list(recents[:LONGEST_RECENTS]),
         "layout": layout,
+        "beside": list(beside),
     }
     write_json(home / "session.json", document, durable=durable)
 
@@ -137,6 +149,7 @@ def _tab_document(tab: OpenTab) -> dict[str, Any]:
         "path": str(tab.path) if tab.path is not None else None,
         "saved": tab.saved.model_dump(mode="json") if tab.saved is not None else None,
         "run_id": tab.shown_run_id,
+        "mark": "" if tab.busy else tab.mark,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu
 
@@ -19,7 +19,12 @@ class SideBySide(QObject):
     """Which tabs stand beside each other, and their figures' common axes.
 
     The figures of the others visit the page of the tab in front, and go home when that changes.
+
+    Signals:
+        changed: other tabs stand side by side, or none any more.
     """
+
+    changed = Signal()
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class SideBySide(QObject):
             self._take_apart()
             if host is not None:
                 self._put_together(wanted, host)
+            self.changed.emit()
 
     def choose(self, tabs: list[OpenTab]) -> None:
         """Shows these tabs side by side, the one in front among them."""

@@ -2,8 +2,8 @@
 
 A widget asks for a look with the dynamic property `role`: `primary` (the one button that matters),
 `quiet` (a flat button), `group` (the header of a collapsible group), `title`, `heading`, `figure`,
-`secondary`, `small`, `error`, `warning` (labels), `card` and `bar` (frames). A field whose value is
-refused has the property `invalid` set to true.
+`secondary`, `small`, `error`, `warning`, `stale` (labels), `card` and `bar` (frames). A field
+whose value is refused has the property `invalid` set to true.
 """
 
 from collections.abc import Mapping
@@ -39,6 +39,7 @@ QLabel[role="secondary"] { color: $text_secondary; }
 QLabel[role="small"] { color: $text_secondary; font-size: $small_pt; }
 QLabel[role="error"] { color: $error; }
 QLabel[role="warning"] { color: $warning; }
+QLabel[role="stale"] { color: $text_disabled; }
 
 /* buttons */
 QPushButton, QToolButton {

@@ -1,4 +1,4 @@
-"""The bar at the top: run, cancel, device. It shows state and names actions; it decides nothing."""
+"""The bar at the top: run, cancel, device, forecast. It shows state; it decides nothing."""
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAction
@@ -14,12 +14,13 @@ from PySide6.QtWidgets import (
 )
 
 from hogui.actions import Actions
+from hogui.forecast_line import ForecastLine
 from hogui.icons import set_icon
 from hogui.theme import GRID
 
 
 class ToolBar(QFrame):
-    """Run, cancel, run all, the device, and why Run is disabled.
+    """Run, cancel, run all, the device, the forecast, and why Run is disabled.
 
     Signals:
         deviceChosen: a device's name, as a spec names it.
@@ -45,6 +46,7 @@ class ToolBar(QFrame):
         device_label = QLabel(self.tr("Device"))
         device_label.setBuddy(self.device_combo)
         device_label.setProperty("role", "secondary")
+        self.forecast = ForecastLine()
         self.reason_label = ElidedLabel()
         self.reason_label.setObjectName("runReasonLabel")
         self.reason_label.setProperty("role", "error")
@@ -58,6 +60,7 @@ class ToolBar(QFrame):
         layout.addWidget(device_label)
         layout.addWidget(self.device_combo)
         layout.addSpacing(2 * GRID)
+        layout.addWidget(self.forecast)
         layout.addWidget(self.reason_label, 1)
         for name in ("undo", "redo", "exportCsv"):
             layout.addWidget(_tool_button(actions[name]))

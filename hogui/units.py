@@ -4,6 +4,7 @@ A lone figure picks its own unit (`format_bytes`, `format_seconds`); a column of
 axis shares one `Scale`, so that its numbers can be compared digit by digit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor, inf, isfinite, log10
 
@@ -53,6 +54,22 @@ def format_bytes(value: float | None) -> str:
         return MISSING
     scale = bytes_scale(value)
     return scale.text(value, 0 if scale.factor == 1 else _decimals(value / scale.factor))
+
+
+def bytes_form(largest: float) -> Callable[[float], str]:
+    """How figures of one picture are written: all in MiB, or in the greater unit that suits the
+    largest of them, with decimals enough for it."""
+    scale = bytes_scale(max(abs(largest), MIB))
+    decimals = column_decimals(largest / scale.factor)
+    return lambda value: scale.text(value, decimals)
+
+
+def format_memory(value: float) -> str:
+    """`208 MiB`: three significant digits, in MiB or the greater unit that suits; for a line of
+    words beside tables in MiB."""
+    scale = bytes_scale(max(abs(value), MIB))
+    size = abs(value) / scale.factor
+    return scale.text(value, _decimals(size) if size >= 1 else column_decimals(size) - 1)
 
 
 def format_mib(value: float | None, decimals: int = 2) -> str:

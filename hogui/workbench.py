@@ -7,7 +7,6 @@ from functools import partial
 from PySide6.QtCore import QByteArray, QObject, Signal
 from PySide6.QtGui import QAction
 
-from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
 from core.spec.presets import preset
 from core.spec.run import RunSpec
@@ -18,6 +17,7 @@ from hogui.run_store import RunStore, StoreError
 from hogui.session import Session
 from hogui.session_file import KeptSession, KeptTab
 from hogui.side_by_side import SideBySide
+from hogui.tables.result_rows import failed_check
 
 FIRST_PRESET = "lecture-second-order"
 
@@ -26,7 +26,7 @@ class Workbench(QObject):
     """Every tab of the session has a tab in the window, and a page once it is looked at.
 
     Signals:
-        layoutChanged: a splitter was moved.
+        layoutChanged: a splitter was moved, or other tabs stand side by side.
     """
 
     layoutChanged = Signal()
@@ -43,6 +43,8 @@ class Workbench(QObject):
         self._session, self._tabs, self._store = session, tabs, store
         self._splitter_state = QByteArray()
         self._plots_first = False
+        self._beside: list[OpenTab] = []
+        """The tabs that stood side by side at the end of an earlier start."""
         self._waiting = [tabs.widget(position) for position in range(tabs.count())]
         """Places that the first frame made, before it was known what they hold."""
         tabs.currentChanged.connect(self._page_shown)
@@ -78,6 +80,8 @@ class Workbench(QObject):
                 continue
             if position == kept.current:
                 with_current = tab
+            if position in kept.beside:
+                self._beside.append(tab)
         self._drop_waiting()
         if not self._session.tabs:
             self._session.open(preset(FIRST_PRESET).spec)
@@ -89,10 +93,14 @@ class Workbench(QObject):
         self._plots_first = False
         if self._session.current is not None:
             self.page_of(self._session.current)
+        if len(self._beside) > 1:
+            self.side_by_side.choose(self._beside)
+        self.side_by_side.changed.connect(self.layoutChanged)
 
     def _restore_tab(self, kept: KeptTab) -> OpenTab:
         tab = self._session.open(kept.spec())
-        tab.kept_run_id = kept.run_id
+        tab.kept_run_id, tab.kept_mark = kept.run_id, kept.mark
+        self._show_title(tab)
         if kept.path is not None:
             tab.bind_file(kept.path, kept.saved())
         return tab
@@ -131,10 +139,15 @@ class Workbench(QObject):
         """For pages that are built from now on."""
         self._splitter_state = state
 
+    def positions_beside(self) -> list[int]:
+        """Which tabs stand side by side."""
+        shown = self.side_by_side.shown
+        return [place for place, tab in enumerate(self._session.tabs) if tab in shown]
+
     def _read_kept_result(self, tab: OpenTab) -> None:
         """The last result of an earlier start, read when the tab is first looked at."""
         if tab.kept_run_id is not None:
-            run_id, tab.kept_run_id = tab.kept_run_id, None
+            run_id, tab.kept_run_id, tab.kept_mark = tab.kept_run_id, None, ""
             try:
                 kept = self._store.read(run_id)
             except StoreError as error:
@@ -220,10 +233,7 @@ def _state_of(tab: OpenTab) -> tuple[str, str]:
     if tab.state in states:
         return states[tab.state], tab.progress.sentence if tab.state is RunState.RUNNING else ""
     if tab.result is None:
-        return "", ""
-    icons = {Outcome.FINISHED: "check", Outcome.CANCELLED: "cancel"}
-    warned = tab.result.outcome is Outcome.FINISHED and tab.result.warnings
-    return (
-        "warning" if warned else icons.get(tab.result.outcome, "error"),
-        tab.result.outcome.sentence,
-    )
+        return tab.mark, ""
+    if tab.result.check is not None and not tab.result.check.passed:
+        return tab.mark, failed_check(tab.result.check)
+    return tab.mark, tab.result.outcome.sentence

@@ -25,6 +25,7 @@ from core.results.environment import Environment
 from core.results.events import (
     Event,
     Finished,
+    Forecasted,
     MemorySamples,
     OuterStep,
     PhaseStarted,
@@ -34,7 +35,8 @@ from core.results.events import (
     Started,
     Warned,
 )
-from core.results.measurement import LayerCost, Measurement, Memory, Phase
+from core.results.forecast import DeviceMemory, Finding, Forecast, Outlook
+from core.results.measurement import Check, LayerCost, Measurement, Memory, Phase
 from core.results.memory_timeline import Curve, MemoryTimeline, PhaseSpan
 from core.results.outcome import Outcome
 from core.results.statistics import timing
@@ -68,6 +70,10 @@ ENVIRONMENT = Environment(
     device_memory_bytes=16 << 30,
 )
 
+PASSED = Check(
+    method="Made up, on nothing at all.", relative_error=1e-12, passed=True, tolerance=1e-8
+)
+
 _numbers = count(1)
 
 
@@ -81,6 +87,7 @@ class FakeCore:
         points: points of the live curve in each phase.
         stall_after: hang after so many timed repetitions, until cancelled or released.
         pause_s: seconds of sleep before each event.
+        check: what finished runs say of their correctness.
         released: set it to let a stalled run go on.
         specs: what was asked, in order.
     """
@@ -90,6 +97,7 @@ class FakeCore:
     points: int = 20
     stall_after: int | None = None
     pause_s: float = 0.0
+    check: Check | None = PASSED
     released: threading.Event = field(default_factory=threading.Event)
     specs: list[RunSpec] = field(default_factory=list)
 
@@ -143,6 +151,11 @@ class FakeCore:
         if self.outcome is Outcome.OUT_OF_MEMORY:
             yield _finished(started, Outcome.OUT_OF_MEMORY, "It needs at least 99 TiB.")
             return
+        yield StageStarted(stage="forecast", t_s=0.001)
+        if self.outcome is not Outcome.FAILED:
+            expected = _memory(memory_timeline(spec, self.points))
+            assert expected is not None
+            yield Forecasted(forecast=_forecast(expected))
         yield StageStarted(stage="memory", t_s=0.001)
         if self.outcome is Outcome.FAILED:
             yield _finished(started, Outcome.FAILED, ERROR)
@@ -178,6 +191,7 @@ class FakeCore:
             yield StageStarted(stage="outer_steps", t_s=now_s)
         for index, loss in enumerate(losses):
             yield OuterStep(index=index, loss=loss, about=len(losses))
+        yield StageStarted(stage="check", t_s=now_s)
         resident = Curve(
             t_s=tuple(resident_t),
             total_bytes=tuple(_resident(index) for index in range(len(resident_t))),
@@ -189,6 +203,69 @@ class FakeCore:
             timeline=timeline.model_copy(update={"resident": resident}),
             seconds=seconds,
             losses=losses,
+            check=self.check,
+        )
+
+
+@dataclass
+class FakeOracle:
+    """Forecasts that compute nothing; what a run of ``FakeCore`` will then measure.
+
+    Attributes:
+        exact: whether the peak is claimed to the byte.
+        learns_after: so many questions make a lower bound exact, a byte better each; 0 for never.
+        available_bytes: memory of the device that is asked about when none is named.
+        findings: what every outlook carries.
+        trouble: what each question raises instead of an answer.
+        held: clear it, and answers wait until it is set again or the oracle is closed.
+        asked: the questions, in order.
+        is_closed: whether it was told to end.
+    """
+
+    exact: bool = True
+    learns_after: int = 0
+    available_bytes: int = 8 << 30
+    findings: tuple[Finding, ...] = ()
+    trouble: Exception | None = None
+    held: threading.Event = field(default_factory=threading.Event)
+    asked: list[tuple[RunSpec, DeviceMemory | None]] = field(default_factory=list)
+    is_closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.held.set()
+
+    def ask(self, spec: RunSpec, on: DeviceMemory | None = None) -> Outlook:
+        """What ``FakeCore`` would measure of ``spec``."""
+        self.asked.append((spec, on))
+        self.held.wait()
+        if self.trouble is not None:
+            raise self.trouble
+        if self.is_closed:
+            raise RuntimeError("It was closed.")
+        timeline = memory_timeline(spec, 20)
+        return Outlook(
+            forecast=self._forecast(timeline, on), findings=self.findings, timeline=timeline
+        )
+
+    def close(self) -> None:
+        """Lets a question that waits fail."""
+        self.is_closed = True
+        self.held.set()
+
+    def _forecast(self, timeline: MemoryTimeline, on: DeviceMemory | None) -> Forecast:
+        memory = _memory(timeline)
+        assert memory is not None
+        available = self.available_bytes if on is None else on.total_bytes
+        left = max(self.learns_after - len(self.asked), 0)
+        return _forecast(memory).model_copy(
+            update={
+                "exact": self.exact or bool(self.learns_after and not left),
+                "peak_bytes": memory.peak_bytes - left,
+                "fits": memory.total_bytes <= available,
+                "available_bytes": available,
+                "memory_name": "cpu" if on is None else on.name,
+                "reasons": () if self.exact else ("A kernel is not known yet.",),
+            }
         )
 
 
@@ -254,6 +331,7 @@ def _finished(
     timeline: MemoryTimeline | None = None,
     seconds: list[float] | None = None,
     losses: tuple[float, ...] = (),
+    check: Check | None = None,
 ) -> Finished:
     spec, curve = started.spec, timeline or MemoryTimeline()
     memory = _memory(curve)
@@ -269,6 +347,8 @@ def _finished(
         phases=_phases(curve, memory),
         layers=_layers(spec) if timeline else (),
         learning_curve=losses,
+        forecast=None if memory is None else _forecast(memory),
+        check=check,
         warnings=notices(spec),
     )
     return Finished(result=result, timeline=curve)
@@ -286,6 +366,16 @@ def _memory(timeline: MemoryTimeline) -> Memory | None:
         peak_bytes=totals[at_peak] - baseline,
         by_category=by_category,
         process_peak_bytes=_resident(10_000),
+    )
+
+
+def _forecast(memory: Memory) -> Forecast:
+    return Forecast(
+        peak_bytes=memory.peak_bytes,
+        exact=True,
+        seconds=SECOND_S,
+        baseline_bytes=memory.baseline_bytes,
+        by_category=memory.by_category,
     )
 
 

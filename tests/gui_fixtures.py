@@ -12,12 +12,13 @@ import shiboken6
 from PySide6.QtCore import QCoreApplication, QEvent, QThread, QTimer
 from PySide6.QtWidgets import QApplication
 
+from hogui.forecaster import Oracle
 from hogui.main_window import MainWindow
 from hogui.open_tab import OpenTab, RunState
 from hogui.plots.frame import frame_clock
 from hogui.run_worker import Source
 from hogui.theme import Preference, theme
-from tests.fake_core import FakeCore
+from tests.fake_core import FakeCore, FakeOracle
 
 OFFSCREEN_NOISE = "This plugin does not support"
 """Qt's offscreen platform says so of what only a screen can do."""
@@ -82,8 +83,13 @@ def _let_the_dead_go() -> None:
 def open_window(qtbot: object) -> OpenWindow:
     """Opens windows that measure with a made-up core, and closes them afterwards."""
 
-    def open_(source: Source | None = None, *, warm_up: bool = False) -> MainWindow:
-        window = MainWindow(source=source or FakeCore().run, warm_up=warm_up)
+    def open_(
+        source: Source | None = None, *, oracle: Oracle | None = None, warm_up: bool = False
+    ) -> MainWindow:
+        forecasts = oracle or FakeOracle()
+        window = MainWindow(
+            source=source or FakeCore().run, oracle=lambda: forecasts, warm_up=warm_up
+        )
         qtbot.addWidget(window)
         window.show()
         qtbot.waitExposed(window)

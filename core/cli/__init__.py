@@ -1,4 +1,4 @@
-"""The command line: ``hogui run``, ``presets``, ``devices``, ``history``, ``export``. No Qt.
+"""The command line: ``hogui run``, ``forecast``, ``check``, ``compare`` and more. No Qt.
 
 Each command lives in a module of its own, which is loaded only when it is asked for, so that help
 and refusals appear at once.
@@ -35,6 +35,10 @@ class Command:
 
 COMMANDS: Final = (
     Command("run", "core.cli.run", "Measures memory and time of a configuration."),
+    Command("forecast", "core.cli.forecast", "Predicts memory and time without computing."),
+    Command("check", "core.cli.check", "Says what would fail or be wrong, before running."),
+    Command("compare", "core.cli.compare", "Compares runs: ratios, intervals and verdicts."),
+    Command("script", "core.cli.script", "Prints a standalone PyTorch script of the same work."),
     Command("presets", "core.cli.presets", "Lists the presets, or prints the spec of one."),
     Command("devices", "core.cli.devices", "Lists what can be measured on."),
     Command("history", "core.cli.history", "Lists the stored runs, newest first."),

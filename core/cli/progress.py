@@ -20,12 +20,14 @@ from core.results.events import (
 )
 
 _STAGES: Final[dict[Stage, str]] = {
+    "forecast": "forecasting",
     "prepare": "preparing",
     "memory": "memory pass",
     "allocator": "allocator's peak",
     "warm_up": "warm-up",
     "time": "timing",
     "outer_steps": "outer steps",
+    "check": "checking the result",
 }
 _MIB: Final = 2**20
 

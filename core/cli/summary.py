@@ -9,7 +9,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.results.measurement import Measurement
+from core.results.forecast import Forecast
+from core.results.measurement import Check, Measurement
+from core.results.statistics import explain
 
 _MIB = 2**20
 _MOST_PHASES = 24
@@ -19,6 +21,46 @@ _MOST_PHASES = 24
 def print_summary(result: Measurement, console: Console) -> None:
     """Writes the summary of one run."""
     console.print(Group(*_parts(result)))
+
+
+def print_forecast(forecast: Forecast, console: Console) -> None:
+    """Writes what a run will cost."""
+    console.print(Group(*_forecast_parts(forecast)))
+
+
+def _forecast_parts(forecast: Forecast) -> Iterator[RenderableType]:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Peak", forecast_words(forecast))
+    table.add_row("Baseline", f"{mib(forecast.baseline_bytes)} MiB (parameters and data)")
+    if forecast.seconds is not None:
+        table.add_row("Time", f"about {ms(forecast.seconds)} ms a repetition")
+    if forecast.memory_name is not None:
+        table.add_row("Fits", _fit(forecast))
+    yield table
+    yield _categories(forecast.by_category)
+    if forecast.phases:
+        phases = new_table(["Phase"], ["Peak, MiB", "Retained, MiB"])
+        for phase in forecast.phases[:_MOST_PHASES]:
+            phases.add_row(phase.name, mib(phase.peak_bytes), mib(phase.retained_bytes))
+        left_out = len(forecast.phases) - _MOST_PHASES
+        if left_out > 0:
+            phases.add_row(f"and {left_out} more: --json prints all")
+        yield phases
+    for reason in forecast.reasons:
+        yield Text(reason)
+
+
+def forecast_words(forecast: Forecast) -> str:
+    """The forecast peak, and whether it is one to the byte."""
+    figure = f"{mib(forecast.peak_bytes)} MiB above the baseline"
+    return f"{figure}, exact" if forecast.exact else f"at least {figure}"
+
+
+def _fit(forecast: Forecast) -> str:
+    needed = mib((forecast.baseline_bytes or 0) + forecast.peak_bytes)
+    there = f"{needed} of {mib(forecast.available_bytes)} MiB of {forecast.memory_name}"
+    words = {True: "yes", False: "no", None: "perhaps, since that is the least that it needs"}
+    return f"{words[forecast.fits]}: {there}"
 
 
 def _parts(result: Measurement) -> Iterator[RenderableType]:
@@ -35,6 +77,8 @@ def _parts(result: Measurement) -> Iterator[RenderableType]:
 def _figures(result: Measurement) -> Table:
     table = Table.grid(padding=(0, 2))
     memory, time, environment = result.memory, result.time, result.environment
+    if result.forecast is not None:
+        table.add_row("Forecast", forecast_words(result.forecast))
     if memory is not None:
         table.add_row("Peak", f"{mib(memory.peak_bytes)} MiB above the baseline")
         table.add_row("Baseline", f"{mib(memory.baseline_bytes)} MiB (parameters and data)")
@@ -43,11 +87,13 @@ def _figures(result: Measurement) -> Table:
         table.add_row(
             "Time",
             f"{ms(time.median_s)} ms, between {ms(low)} and {ms(high)} "
-            f"({len(time.samples_s)} repetitions, {time.verdict})",
+            f"({len(time.samples_s)} repetitions)",
         )
+        table.add_row("", explain(time))
     if result.check is not None:
-        words = "passed" if result.check.passed else "failed"
-        table.add_row("Check", f"{words}: {result.check.method}")
+        table.add_row("Check", _check(result.check))
+        for failure in result.check.failures:
+            table.add_row("", Text(failure, "red"))
     if result.learning_curve:
         first, last = result.learning_curve[0], result.learning_curve[-1]
         table.add_row(
@@ -56,6 +102,12 @@ def _figures(result: Measurement) -> Table:
     table.add_row("Device", f"{environment.device} ({environment.device_name})")
     table.add_row("Run", result.run_id)
     return table
+
+
+def _check(check: Check) -> Text:
+    error = "" if check.relative_error is None else f", relative error {check.relative_error:.1e}"
+    verdict = ("passed", "green") if check.passed else ("failed", "bold red")
+    return Text.assemble(verdict, f"{error}: {check.method}")
 
 
 def _categories(by_category: dict[str, int]) -> Table:

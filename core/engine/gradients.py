@@ -56,7 +56,10 @@ def derive(
                 outputs, seeds = _sums(gradients), None
                 gradients = ()
             gradients = gradients_of(outputs, wrt, seeds, create_graph=order < last)
-            _tell(recorder, gradients)
+            present = [gradient for gradient in gradients if gradient is not None]
+            recorder.hold("gradients", present)
+            recorder.result(present)
+            del present
     return Derivative(gradients, value)
 
 
@@ -75,12 +78,13 @@ def gradients_of(
         seeds: factors on the outputs, 1 where left out.
         create_graph: whether the gradient will be differentiated.
     """
-    if not any(output.requires_grad for output in outputs):
-        return (None,) * len(wrt)
-    gradients: Gradients = torch.autograd.grad(
-        outputs, wrt, seeds, create_graph=create_graph, allow_unused=True
-    )
-    return gradients
+    for output in outputs:
+        if output.requires_grad:
+            gradients: Gradients = torch.autograd.grad(
+                outputs, wrt, seeds, create_graph=create_graph, allow_unused=True
+            )
+            return gradients
+    return (None,) * len(wrt)
 
 
 def _sums(gradients: Gradients) -> tuple[torch.Tensor, ...]:
@@ -92,9 +96,3 @@ def _sums(gradients: Gradients) -> tuple[torch.Tensor, ...]:
             if gradient is not None and gradient.requires_grad
         ]
     )
-
-
-def _tell(recorder: Recorder, gradients: Gradients) -> None:
-    present = [gradient for gradient in gradients if gradient is not None]
-    recorder.hold("gradients", present)
-    recorder.result(present)

@@ -12,6 +12,8 @@ from core.engine.recorder import Recorder, Silent
 from core.engine.rematerialize import rematerialize
 from core.results.categories import graph_category
 
+_GRAPH = graph_category(1)
+
 Weights = tuple[torch.Tensor, ...]
 WeightsLoss = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 """A loss, without axes, as a function of the weights alone."""
@@ -75,7 +77,7 @@ def _gradients(
 ) -> tuple[torch.Tensor | None, ...]:
     recorder.born("activations")
     value = loss(weights)
-    recorder.born(graph_category(1) if graph else "gradients")
+    recorder.born(_GRAPH if graph else "gradients")
     return gradients_of((value,), weights, create_graph=graph)
 
 
@@ -87,8 +89,10 @@ def _stepped(
 ) -> Weights:
     recorder.born("fast_weights")
     stepped = tuple(
-        weight if gradient is None else torch.add(weight, gradient, alpha=-rate)
-        for weight, gradient in zip(weights, gradients, strict=True)
+        [
+            weight if gradient is None else torch.add(weight, gradient, alpha=-rate)
+            for weight, gradient in zip(weights, gradients, strict=True)
+        ]
     )
     recorder.hold("fast_weights", stepped)
     return stepped

@@ -59,72 +59,55 @@ def forward(layer: LayerSpec, index: int, order: int) -> Forward:
 
 def _plain(function: Callable[[torch.Tensor], torch.Tensor]) -> Forward:
     """A layer without tensors of its own."""
-
-    def apply(
-        parameters: Tensors, buffers: Tensors, x: torch.Tensor, update_statistics: bool
-    ) -> torch.Tensor:
-        del parameters, buffers, update_statistics
-        return function(x)
-
-    return apply
+    return lambda parameters, buffers, x, update_statistics: function(x)
 
 
 def _weighted(
-    function: Callable[[torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor],
-    prefix: str,
+    function: Callable[..., torch.Tensor], prefix: str, tensors: int, *settings: object
 ) -> Forward:
-    """A layer of the input, a weight and a bias, of which a layer without has None."""
+    """A layer of the input, a weight, a bias and settings, in the order that a function takes them.
+
+    Nothing stands between the layer and the function: what does, counts in a small network's time.
+
+    Args:
+        function: takes None for a tensor that the layer has not.
+        prefix: what the names of the layer's tensors start with.
+        tensors: how many of weight and bias the layer has.
+        settings: the function's further arguments.
+    """
     weight, bias = prefix + "weight", prefix + "bias"
-
-    def apply(
-        parameters: Tensors, buffers: Tensors, x: torch.Tensor, update_statistics: bool
-    ) -> torch.Tensor:
-        del buffers, update_statistics
-        return function(x, parameters.get(weight), parameters.get(bias))
-
-    return apply
-
-
-def _given(weight: torch.Tensor | None) -> torch.Tensor:
-    assert weight is not None
-    return weight
+    if tensors == 0:
+        return lambda parameters, buffers, x, update_statistics: function(x, None, None, *settings)
+    if tensors == 1:
+        return lambda parameters, buffers, x, update_statistics: function(
+            x, parameters[weight], None, *settings
+        )
+    return lambda parameters, buffers, x, update_statistics: function(
+        x, parameters[weight], parameters[bias], *settings
+    )
 
 
 def _linear(layer: spec.Linear, prefix: str, order: int) -> Forward:
-    del layer, order
-    return _weighted(lambda x, weight, bias: functional.linear(x, _given(weight), bias), prefix)
+    del order
+    return _weighted(functional.linear, prefix, 1 + layer.bias)
 
 
 def _conv1d(layer: spec.Conv1d, prefix: str, order: int) -> Forward:
     del order
-    stride, padding = layer.stride, layer.padding
-    dilation, groups = layer.dilation, layer.groups
-    return _weighted(
-        lambda x, weight, bias: functional.conv1d(
-            x, _given(weight), bias, stride, padding, dilation, groups
-        ),
-        prefix,
-    )
+    settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return _weighted(functional.conv1d, prefix, 1 + layer.bias, *settings)
 
 
 def _conv2d(layer: spec.Conv2d, prefix: str, order: int) -> Forward:
     del order
-    stride, padding = layer.stride, layer.padding
-    dilation, groups = layer.dilation, layer.groups
-    return _weighted(
-        lambda x, weight, bias: functional.conv2d(
-            x, _given(weight), bias, stride, padding, dilation, groups
-        ),
-        prefix,
-    )
+    settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return _weighted(functional.conv2d, prefix, 1 + layer.bias, *settings)
 
 
 def _embedding(layer: spec.Embedding, prefix: str, order: int) -> Forward:
     del order
     sparse = layer.sparse
-    return _weighted(
-        lambda x, weight, bias: functional.embedding(x, _given(weight), sparse=sparse), prefix
-    )
+    return _weighted(lambda x, weight, _: functional.embedding(x, weight, sparse=sparse), prefix, 1)
 
 
 def _layer_norm(layer: spec.LayerNorm, prefix: str, order: int) -> Forward:
@@ -132,7 +115,9 @@ def _layer_norm(layer: spec.LayerNorm, prefix: str, order: int) -> Forward:
     # WORKAROUND: torch's own derivatives are wrong from order 3 on (pytorch/pytorch#198017).
     normalise = norms.layer_norm if order >= FIRST_WRONG_ORDER else functional.layer_norm
     return _weighted(
-        lambda x, weight, bias: normalise(x, list(x.shape[-axes:]), weight, bias, eps), prefix
+        lambda x, weight, bias: normalise(x, list(x.shape[-axes:]), weight, bias, eps),
+        prefix,
+        2 * layer.elementwise_affine,
     )
 
 
@@ -140,7 +125,9 @@ def _rms_norm(layer: spec.RMSNorm, prefix: str, order: int) -> Forward:
     del order
     axes, eps = layer.normalized_dims, layer.eps
     return _weighted(
-        lambda x, weight, bias: functional.rms_norm(x, list(x.shape[-axes:]), weight, eps), prefix
+        lambda x, weight, _: functional.rms_norm(x, list(x.shape[-axes:]), weight, eps),
+        prefix,
+        int(layer.elementwise_affine),
     )
 
 
@@ -148,7 +135,9 @@ def _group_norm(layer: spec.GroupNorm, prefix: str, order: int) -> Forward:
     del order
     groups, eps = layer.num_groups, layer.eps
     return _weighted(
-        lambda x, weight, bias: functional.group_norm(x, groups, weight, bias, eps), prefix
+        lambda x, weight, bias: functional.group_norm(x, groups, weight, bias, eps),
+        prefix,
+        2 * layer.affine,
     )
 
 
@@ -157,7 +146,9 @@ def _instance_norm(layer: spec.InstanceNorm, prefix: str, order: int) -> Forward
     # WORKAROUND: as for layer norm.
     normalise = norms.instance_norm if order >= FIRST_WRONG_ORDER else functional.instance_norm
     return _weighted(
-        lambda x, weight, bias: normalise(x, weight=weight, bias=bias, eps=eps), prefix
+        lambda x, weight, bias: normalise(x, weight=weight, bias=bias, eps=eps),
+        prefix,
+        2 * layer.affine,
     )
 
 

@@ -133,7 +133,10 @@ def _moments(input: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor
     # gradient of order 2 to 4 is 4 to 12 % higher.
     last = axes[-1]
     squares = torch.linalg.vecdot(centred, centred, dim=last).unsqueeze(last)
-    return centred, mean, squares.mean(tuple(axes), keepdim=True) / input.shape[last]
+    mean_squares = squares.mean(tuple(axes), keepdim=True)
+    # The overload for numbers: that for tensors keeps the number in the graph, as a tensor.
+    variance: Tensor = torch.ops.aten.div.Scalar(mean_squares, input.shape[last])
+    return centred, mean, variance
 
 
 def _scaled(

@@ -60,9 +60,14 @@ class Problem:
         return self.criterion(output, y)
 
     def reset(self) -> None:
-        """Puts running statistics and torch's random numbers back to where they started."""
+        """Puts running statistics and torch's random numbers back to where they started.
+
+        Only where they are used: seeding takes 100 µs of Python and leaves the processor's caches
+        cold, which makes a small computation right after it 15 % slower.
+        """
         reset_statistics(self.buffers)
-        torch.manual_seed(self.spec.measure.seed)
+        if self.stack.random:
+            torch.manual_seed(self.spec.measure.seed)
 
 
 def reset_statistics(buffers: Mapping[str, torch.Tensor]) -> None:

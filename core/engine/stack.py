@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from core.engine.layers import forward
-from core.engine.recorder import Recorder
-from core.engine.segments import STRATEGIES, Segment, Strategy, cut
+from core.engine.layers import Forward, forward
+from core.engine.recorder import Recorder, Silent
+from core.engine.segments import STRATEGIES, Strategy, cut
 from core.spec.mitigations import Checkpointing
 from core.spec.model import StackModel
 
@@ -20,7 +20,7 @@ Tensors = Mapping[str, torch.Tensor]
 class _Run:
     """A segment's layers, the names of their parameters, and whether one of them is random."""
 
-    layers: range
+    layers: tuple[tuple[int, Forward], ...]
     names: tuple[str, ...]
     random: bool
 
@@ -38,12 +38,12 @@ class Stack:
         """
         self.random = any(layer.random for layer in model.layers)
         self._layers = tuple(
-            forward(layer, index, order) for index, layer in enumerate(model.layers)
+            (index, forward(layer, index, order)) for index, layer in enumerate(model.layers)
         )
-        self._all = range(len(self._layers))
         self._strategy = STRATEGIES.get(checkpointing.kind)
         self._runs = tuple(
-            _run(model, layers) for layers in cut(len(self._layers), checkpointing.segments)
+            _run(model, layers, self._layers[layers.start : layers.stop])
+            for layers in cut(len(self._layers), checkpointing.segments)
         )
 
     def forward(
@@ -64,28 +64,19 @@ class Stack:
             recorder: hears of each layer, also when a segment is computed again.
             update_statistics: false where the same pass is repeated for its derivative.
         """
+        if self._strategy is None and _is_deaf(recorder):
+            # Nothing but the layers: every other call would show in the time of a small network.
+            for _, layer in self._layers:
+                x = layer(parameters, buffers, x, update_statistics)
+            return x
         if self._strategy is None:
-            x = self._apply(self._all, parameters, buffers, x, recorder, update_statistics)
+            x = _apply(self._layers, parameters, buffers, x, recorder, update_statistics)
         else:
             for run in self._runs:
                 x = self._checkpointed(
                     run, self._strategy, parameters, buffers, x, recorder, update_statistics
                 )
         recorder.layer(-1)
-        return x
-
-    def _apply(
-        self,
-        layers: range,
-        parameters: Tensors,
-        buffers: Tensors,
-        x: torch.Tensor,
-        recorder: Recorder,
-        update_statistics: bool,
-    ) -> torch.Tensor:
-        for index in layers:
-            recorder.layer(index)
-            x = self._layers[index](parameters, buffers, x, update_statistics)
         return x
 
     def _checkpointed(
@@ -98,22 +89,49 @@ class Stack:
         recorder: Recorder,
         update_statistics: bool,
     ) -> torch.Tensor:
-        def segment(update: bool) -> Segment:
-            def function(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-                own = dict(zip(run.names, values, strict=True))
-                return self._apply(run.layers, own, buffers, x, recorder, update)
+        names, layers = run.names, run.layers
 
-            return function
+        def again(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+            own = dict(zip(names, values, strict=True))
+            return _apply(layers, own, buffers, x, recorder, False)
 
-        tensors = (x, *(parameters[name] for name in run.names))
-        return strategy(segment(update_statistics), segment(False), tensors, run.random)
+        def first(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+            own = dict(zip(names, values, strict=True))
+            return _apply(layers, own, buffers, x, recorder, True)
+
+        tensors = (x, *[parameters[name] for name in names])
+        updates = update_statistics and bool(buffers)
+        return strategy(first if updates else again, again, tensors, run.random)
 
 
-def _run(model: StackModel, layers: range) -> _Run:
+def _apply(
+    layers: tuple[tuple[int, Forward], ...],
+    parameters: Tensors,
+    buffers: Tensors,
+    x: torch.Tensor,
+    recorder: Recorder,
+    update_statistics: bool,
+) -> torch.Tensor:
+    if _is_deaf(recorder):
+        for _, layer in layers:
+            x = layer(parameters, buffers, x, update_statistics)
+        return x
+    for index, layer in layers:
+        recorder.layer(index)
+        x = layer(parameters, buffers, x, update_statistics)
+    return x
+
+
+def _is_deaf(recorder: Recorder) -> bool:
+    """Whether the recorder would ignore it if it were told of a layer."""
+    return type(recorder).layer is Silent.layer
+
+
+def _run(model: StackModel, layers: range, functions: tuple[tuple[int, Forward], ...]) -> _Run:
     rows = model.trace()
     names = [
         f"{index}.{name}"
         for index in layers
         for name in rows[index].layer.parameter_shapes(rows[index].input_shape or ())
     ]
-    return _Run(layers, tuple(names), any(rows[index].layer.random for index in layers))
+    return _Run(functions, tuple(names), any(rows[index].layer.random for index in layers))

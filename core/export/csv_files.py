@@ -35,6 +35,10 @@ RUN_COLUMNS: Final = (
     "time_high_s",
     "repetitions",
     "check_relative_error",
+    "check_passed",
+    "forecast_exact",
+    "forecast_seconds",
+    "time_verdict",
 )
 ENVIRONMENT_COLUMNS: Final = tuple(f"environment.{key}" for key in Environment.model_fields)
 MEMORY_COLUMNS: Final = ("run_id", "source", "t_s", "phase", "total_bytes", *CATEGORIES)
@@ -94,6 +98,8 @@ def run_row(result: Measurement) -> dict[str, object]:
     }
     if result.forecast is not None:
         row["forecast_peak_bytes"] = result.forecast.peak_bytes
+        row["forecast_exact"] = result.forecast.exact
+        row["forecast_seconds"] = result.forecast.seconds
     if memory is not None:
         row["memory_baseline_bytes"] = memory.baseline_bytes
         row["memory_peak_bytes"] = memory.peak_bytes
@@ -101,8 +107,10 @@ def run_row(result: Measurement) -> dict[str, object]:
         row["time_median_s"] = time.median_s
         row["time_low_s"], row["time_high_s"] = time.interval_s
         row["repetitions"] = len(time.samples_s)
+        row["time_verdict"] = time.verdict
     if result.check is not None:
         row["check_relative_error"] = result.check.relative_error
+        row["check_passed"] = result.check.passed
     row |= {f"spec.{key}": value for key, value in result.spec.flatten().items()}
     row |= {f"environment.{key}": value for key, value in result.environment.model_dump().items()}
     return row

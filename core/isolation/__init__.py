@@ -26,18 +26,30 @@ from core.isolation.child import (
     INVALID,
     PROBLEM_LIST,
     Job,
+    Targets,
 )
+from core.isolation.forecaster import Forecaster
 from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
 from core.isolation.samples import ProcessMemory
 from core.measure.driver_memory import DriverMemory
 from core.partial import PartialRun, started_here
 from core.results.device import Device
 from core.results.events import Event, Finished, Started, decode
+from core.results.forecast import Forecast
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
 from core.spec.run import RunSpec
 
-__all__ = ["Isolation", "NotReady", "query_devices", "ready", "run_isolated", "warm_up"]
+__all__ = [
+    "Forecaster",
+    "Isolation",
+    "NotReady",
+    "forecaster",
+    "query_devices",
+    "ready",
+    "run_isolated",
+    "warm_up",
+]
 
 POLL_S: Final = 0.033
 NEAR_FULL: Final = 0.8
@@ -51,18 +63,20 @@ class Isolation:
         method: how processes are started; by default what is fastest on this platform.
         run: ``module:function`` of the runner, which only the children import.
         devices: ``module:function`` that lists the devices.
+        outlook: ``module:function`` that forecasts.
         driver_memory: follows a process, by its number, on devices with CUDA.
     """
 
     def __init__(
         self,
         method: StartMethod | None = None,
-        run: str = "core.runner:run",
-        devices: str = "core.measure.devices:devices",
+        run: str = Targets().run,
+        devices: str = Targets().devices,
+        outlook: str = Targets().outlook,
         driver_memory: Callable[[int], DriverMemory] = DriverMemory,
     ) -> None:
         fastest: StartMethod = "spawn" if sys.platform == "win32" else "forkserver"
-        self._nursery = Nursery(method or fastest, run, devices)
+        self._nursery = Nursery(method or fastest, Targets(run, devices, outlook))
         self._driver_memory = driver_memory
         self._warming: Future[bool] | None = None
 
@@ -87,6 +101,7 @@ class Isolation:
         run_id: str | None = None,
         force: bool = False,
         save_tensors: Path | None = None,
+        forecast: Forecast | None = None,
         cancelled: Flag | None = None,
     ) -> Iterator[Event]:
         """The events of a run; the last one is Finished, whatever happens.
@@ -96,6 +111,7 @@ class Isolation:
             run_id: name of the run, by default a new one.
             force: runs what would be refused as too large.
             save_tensors: where the .npz with parameters, data and result goes.
+            forecast: of this spec, where there is one already.
             cancelled: once set, the process is killed and the run ends as cancelled, with what it
                 had measured. Closing the iterator kills the process too.
 
@@ -109,6 +125,7 @@ class Isolation:
             run_id=started.run_id,
             force=force,
             save_tensors=None if save_tensors is None else save_tensors.absolute(),
+            forecast=forecast,
         )
         run = _Run(self._nursery, started, job, cancelled or Flag(), self._driver_memory)
         return run.events()
@@ -132,6 +149,10 @@ class Isolation:
         if answer[:1] == FAILURE:
             raise NotReady(answer[1:].decode())
         return DEVICE_LIST.validate_json(answer[1:])
+
+    def forecaster(self) -> Forecaster:
+        """A process of its own that forecasts; it starts with the first question."""
+        return Forecaster(self._nursery)
 
     def shut_down(self) -> None:
         """Ends the processes that wait. Nothing can be started afterwards."""
@@ -285,3 +306,4 @@ run_isolated = _here.run
 warm_up = _here.warm_up
 ready = _here.ready
 query_devices = _here.query_devices
+forecaster = _here.forecaster

@@ -18,16 +18,17 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from threading import Thread
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from core.results.device import Device
 from core.results.events import Event, Repetition, encode
+from core.results.forecast import DeviceMemory, Forecast, Outlook
 from core.spec.declaration import InvalidSpec, Problem
 from core.spec.run import RunSpec
 
-READY, EVENTS, INVALID, DEVICES, FAILURE = b"R", b"E", b"I", b"D", b"F"
+READY, EVENTS, INVALID, DEVICES, OUTLOOK, FAILURE = b"R", b"E", b"I", b"D", b"O", b"F"
 """First byte of a message. READY: what follows is b"1" where the target was loaded beforehand."""
 
 DEVICE_LIST: TypeAdapter[tuple[Device, ...]] = TypeAdapter(tuple[Device, ...])
@@ -42,35 +43,61 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["run", "devices"]
+    kind: Literal["run", "devices", "outlooks"]
     spec: RunSpec | None = None
     run_id: str | None = None
     force: bool = False
     save_tensors: Path | None = None
+    forecast: Forecast | None = None
 
 
-def serve(connection: Connection, log: str, run: str, devices: str) -> None:
+class Question(BaseModel):
+    """What a process that was asked for outlooks is told, any number of times."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: RunSpec
+    on: DeviceMemory | None = None
+    learn_s: float | None = None
+
+
+class Targets(NamedTuple):
+    """What measuring processes call, as ``module:function``; they alone import it.
+
+    Attributes:
+        run: yields the events of a spec.
+        devices: lists the devices.
+        outlook: says what is known of a spec before it runs.
+    """
+
+    run: str = "core.runner:run"
+    devices: str = "core.measure.devices:devices"
+    outlook: str = "core.outlook:outlook"
+
+
+def serve(connection: Connection, log: str, targets: Targets) -> None:
     """Body of the measuring process.
 
     Args:
         connection: where the job comes from and the messages go.
         log: file that takes everything that libraries print.
-        run: ``module:function`` that yields the events of a spec.
-        devices: ``module:function`` that lists the devices.
+        targets: what it calls.
     """
     # Ctrl-C in a terminal reaches every process of the group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect_output(log)
     Thread(target=_end_with_parent, args=(log,), name="end-with-parent", daemon=True).start()
     try:
-        loaded = run.partition(":")[0] in sys.modules
-        measure = _find(run)
+        loaded = targets.run.partition(":")[0] in sys.modules
+        measure = _find(targets.run)
         connection.send_bytes(READY + (b"1" if loaded else b"0"))
         job = Job.model_validate_json(connection.recv_bytes())
         if job.kind == "run":
             _run(job, measure, connection)
+        elif job.kind == "devices":
+            _list_devices(_find(targets.devices), connection)
         else:
-            _list_devices(_find(devices), connection)
+            _answer(_find(targets.outlook), connection)
         status = 0
     except (EOFError, BrokenPipeError):
         status = 0
@@ -113,7 +140,11 @@ def _find(target: str) -> Callable[..., Any]:
 def _run(job: Job, measure: Callable[..., Iterator[Event]], connection: Connection) -> None:
     try:
         events = measure(
-            job.spec, run_id=job.run_id, force=job.force, save_tensors=job.save_tensors
+            job.spec,
+            run_id=job.run_id,
+            force=job.force,
+            save_tensors=job.save_tensors,
+            forecast=job.forecast,
         )
         _send(events, connection)
     except InvalidSpec as error:
@@ -145,3 +176,18 @@ def _list_devices(devices: Callable[[], tuple[Device, ...]], connection: Connect
         connection.send_bytes(FAILURE + f"{type(error).__name__}: {error}".encode())
         return
     connection.send_bytes(DEVICES + found)
+
+
+def _answer(outlook: Callable[..., Outlook], connection: Connection) -> None:
+    """Answers questions until nobody asks any more."""
+    while True:
+        question = Question.model_validate_json(connection.recv_bytes())
+        patience = {} if question.learn_s is None else {"learn_s": question.learn_s}
+        try:
+            known = outlook(question.spec, question.on, **patience)
+        except InvalidSpec as error:
+            connection.send_bytes(INVALID + PROBLEM_LIST.dump_json(error.problems))
+        except Exception as error:  # an odd spec must not end the process that others wait for
+            connection.send_bytes(FAILURE + f"{type(error).__name__}: {error}".encode())
+        else:
+            connection.send_bytes(OUTLOOK + known.model_dump_json().encode())

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from core.isolation.child import READY, serve
+from core.isolation.child import READY, Targets, serve
 
 StartMethod = Literal["forkserver", "spawn"]
 T = TypeVar("T")
@@ -26,7 +26,8 @@ T = TypeVar("T")
 _LAST_WORDS_BYTES = 4096
 _LAST_WORDS_LENGTH = 300
 LOADED_LATE = ("torch.fx.experimental.symbolic_shapes", "torch._dynamo")
-"""What torch loads at the first gradient, and at the first checkpoint or optimizer step."""
+"""What torch loads at the first gradient, and at the first checkpoint, optimizer step or
+forecast."""
 
 _PATIENCE_S = 120.0
 _NO_SERVER = (
@@ -69,19 +70,19 @@ class Nursery:
     Args:
         method: ``forkserver`` starts each process as a copy of one that has loaded the target;
             ``spawn`` starts it afresh, so that a spare one waits once ``warm_up`` was asked for.
-        run: ``module:function`` that yields the events of a spec.
-        devices: ``module:function`` that lists the devices.
+        targets: what the processes call.
     """
 
-    def __init__(self, method: StartMethod, run: str, devices: str) -> None:
+    def __init__(self, method: StartMethod, targets: Targets) -> None:
         self._method = method
-        self._targets = (run, devices)
+        self._targets = targets
         # Imports only: a preload that computes makes the copies hang. A module that cannot be
         # imported is passed over in silence, which `warm_up` reports.
-        self._preload = [run.partition(":")[0], serve.__module__]
+        self._preload = [targets.run.partition(":")[0], serve.__module__]
         self._context = _context(method, self._preload)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nursery")
         self._taken: dict[int, Child] = {}
+        self._lasting: dict[int, Child] = {}
         self._spare: Child | None = None
         self._keeps_spare = False
 
@@ -92,9 +93,13 @@ class Nursery:
         """
         return self._thread.submit(self._warm_up)
 
-    def take(self) -> Future[Child]:
-        """A process that is ready or about to be; the caller gives it back to ``end``."""
-        return self._thread.submit(self._take)
+    def take(self, *, lasting: bool = False) -> Future[Child]:
+        """A process that is ready or about to be; the caller gives it back to ``end``.
+
+        Args:
+            lasting: it stays beside the runs, which do not wait for its end.
+        """
+        return self._thread.submit(self._take, lasting)
 
     def discard(self, taken: Future[Child]) -> None:
         """Ends a process that nobody waits for any more."""
@@ -142,13 +147,13 @@ class Nursery:
             self._end(child)
         return loaded
 
-    def _take(self) -> Child:
+    def _take(self, lasting: bool) -> Child:
         spare, self._spare = self._spare, None
         if spare is not None and not spare.process.is_alive():
             self._end(spare)
             spare = None
         child = self._start() if spare is None else spare
-        self._taken[child.pid] = child
+        (self._lasting if lasting else self._taken)[child.pid] = child
         return child
 
     def _restock(self) -> None:
@@ -161,7 +166,7 @@ class Nursery:
         os.close(descriptor)
         ours, theirs = self._context.Pipe(duplex=True)
         process = self._context.Process(
-            target=serve, args=(theirs, log, *self._targets), name="hogui-measure", daemon=True
+            target=serve, args=(theirs, log, self._targets), name="hogui-measure", daemon=True
         )
         try:
             process.start()
@@ -184,11 +189,12 @@ class Nursery:
         child.connection.close()
         child.log.unlink(missing_ok=True)
         self._taken.pop(child.pid, None)
+        self._lasting.pop(child.pid, None)
         return end
 
     def _end_all(self) -> None:
         self._keeps_spare = False
-        for child in self._taken.values():
+        for child in (*self._taken.values(), *self._lasting.values()):
             _kill(child)
         spare, self._spare = self._spare, None
         if spare is not None:

@@ -6,29 +6,34 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from typing_extensions import override
 
-from core.engine.recorder import Recorder, Silent
-from core.results.statistics import STABLE_RELATIVE_INTERVAL, relative_width
+from core.engine.recorder import Recorder
+from core.measure.stopwatch import (
+    ClockJumped,
+    CpuStopwatch,
+    EventStopwatch,
+    PhaseTime,
+    Witnesses,
+)
+from core.results.statistics import MOST_REPETITIONS, STABLE_HALF_WIDTH, half_width
 
-FEWEST, MOST = 10, 2000
+__all__ = ["Clock", "ClockJumped", "PhaseTime", "Timed", "phase_medians"]
+
+FEWEST, MOST = 10, MOST_REPETITIONS
 FEWEST_OF_SLOW = 3
+LOOK_EVERY = 1.15
+"""The interval is computed when there are this many times as many samples as at the last look: at
+each repetition it would cost more than a small repetition itself."""
+
 WARM_UP_SHARE = 0.2
-STEADY = 0.05
-
-
-@dataclass(frozen=True)
-class PhaseTime:
-    """When a phase ran within its repetition, in seconds."""
-
-    name: str
-    start_s: float
-    duration_s: float
+WARM_UP_S = 0.05
+"""No warm-up is shorter, so that a processor which saves power has time to speed up."""
+FEWEST_OF_WARM_UP = 9
+STILL_FASTER = 0.98
 
 
 @dataclass(frozen=True)
@@ -48,136 +53,92 @@ class Timed:
     left_s: float | None
 
 
-class _CpuClock(Silent):
-    """Reads the clock at phase borders."""
-
-    def __init__(self) -> None:
-        self._phases: list[tuple[str, float, float]] = []
-        self._start = time.perf_counter()
-
-    @override
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._phases.append((name, start, time.perf_counter()))
-
-    def stop(self) -> tuple[float, tuple[PhaseTime, ...]]:
-        """Seconds since the start, and the phases."""
-        seconds = time.perf_counter() - self._start
-        return seconds, tuple(
-            PhaseTime(name, start - self._start, end - start) for name, start, end in self._phases
-        )
-
-
-class _EventClock(Silent):
-    """Lets an accelerator stamp the phase borders itself, so that nothing waits in between."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._phases: list[tuple[str, torch.Event, torch.Event]] = []
-        torch.accelerator.synchronize(device)
-        self._start_s = time.perf_counter()
-        self._start = self._stamp()
-
-    def _stamp(self) -> torch.Event:
-        event = torch.Event(self._device, enable_timing=True)
-        # An event knows the kind of its device only: by itself it would be recorded on the current
-        # device, which is the first one.
-        event.record(torch.accelerator.current_stream(self._device))
-        return event
-
-    @override
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        start = self._stamp()
-        yield
-        self._phases.append((name, start, self._stamp()))
-
-    def stop(self) -> tuple[float, tuple[PhaseTime, ...]]:
-        """Waits for the device; seconds since the start, and the phases."""
-        torch.accelerator.synchronize(self._device)
-        seconds = time.perf_counter() - self._start_s
-        return seconds, tuple(
-            PhaseTime(
-                name,
-                self._start.elapsed_time(start) / 1000,
-                start.elapsed_time(end) / 1000,
-            )
-            for name, start, end in self._phases
-        )
-
-
 @dataclass(frozen=True)
 class Clock:
     """Repeats a computation and says how long it took.
 
+    Every method raises ClockJumped where the machine's clock cannot be believed.
+
     Attributes:
         reset: brings the computation back to its initial state; not timed.
         compute: the computation.
+        now: the clock that times, in seconds.
+        witnesses: other clocks, which it must agree with.
     """
 
     device: torch.device
     reset: Callable[[], None]
     compute: Callable[[Recorder], object]
+    now: Callable[[], float] = field(default_factory=lambda: time.perf_counter)
+    witnesses: Witnesses = field(default_factory=Witnesses)
 
     def once(self) -> tuple[float, tuple[PhaseTime, ...]]:
         """One repetition with the garbage collector off."""
         self.reset()
+        since = self.witnesses.read()
         enabled = gc.isenabled()
         gc.disable()
         try:
-            clock = _CpuClock() if self.device.type == "cpu" else _EventClock(self.device)
-            computed = self.compute(clock)
-            timed = clock.stop()
+            watch = (
+                CpuStopwatch(self.now)
+                if self.device.type == "cpu"
+                else EventStopwatch(self.device, self.now)
+            )
+            computed = self.compute(watch)
+            timed = watch.stop()
             del computed
         finally:
             if enabled:
                 gc.enable()
+        self.witnesses.confirm(since, *timed)
         return timed
 
     def warm_up(self, wanted: int | Literal["auto"], budget_s: float) -> Iterator[Timed]:
         """Untimed repetitions; automatic ones end when they no longer get faster."""
-        began, seconds = time.perf_counter(), list[float]()
+        began, seconds = self.now(), list[float]()
         most = MOST if wanted == "auto" else wanted
         while len(seconds) < most:
             taken, phases = self.once()
             seconds.append(taken)
             yield Timed(len(seconds) - 1, taken, phases, None if wanted == "auto" else wanted, None)
-            late = time.perf_counter() - began > budget_s * WARM_UP_SHARE
-            if wanted == "auto" and (late or _steady(seconds)):
+            elapsed = self.now() - began
+            warm = elapsed > WARM_UP_S and no_longer_faster(seconds)
+            if wanted == "auto" and (warm or elapsed > budget_s * WARM_UP_SHARE):
                 return
 
     def repeat(self, wanted: int | Literal["auto"], budget_s: float) -> Iterator[Timed]:
         """Timed repetitions; automatic ones end when the median is known well enough, or late."""
-        began, seconds = time.perf_counter(), list[float]()
-        while not _enough(seconds, wanted, time.perf_counter() - began, budget_s):
+        began, seconds, look = self.now(), list[float](), FEWEST
+        while not _over(len(seconds), wanted, self.now() - began, budget_s):
             taken, phases = self.once()
             seconds.append(taken)
-            elapsed = time.perf_counter() - began
+            elapsed = self.now() - began
             about = _about(seconds, wanted, elapsed, budget_s)
             left = max((about - len(seconds)) * elapsed / len(seconds), 0.0)
             yield Timed(len(seconds) - 1, taken, phases, about, left)
+            if wanted == "auto" and len(seconds) >= look:
+                look = int(len(seconds) * LOOK_EVERY) + 1
+                if half_width(seconds) <= STABLE_HALF_WIDTH:
+                    return
 
 
-def _steady(seconds: list[float]) -> bool:
-    """The last repetition is as fast as the best before it."""
-    return len(seconds) >= 3 and seconds[-1] <= min(seconds[:-1]) * (1 + STEADY)
+def no_longer_faster(seconds: list[float]) -> bool:
+    """Whether the last third is about as slow as the third before it.
+
+    Medians of thirds: neither one lucky repetition ends the warm-up nor one unlucky one prolongs
+    it, and the longer it lasts the slower a trend is still noticed.
+    """
+    third = len(seconds) // 3
+    if len(seconds) < FEWEST_OF_WARM_UP:
+        return False
+    before, last = seconds[-2 * third : -third], seconds[-third:]
+    return statistics.median(last) >= statistics.median(before) * STILL_FASTER
 
 
-def _enough(
-    seconds: list[float], wanted: int | Literal["auto"], elapsed: float, budget_s: float
-) -> bool:
-    count = len(seconds)
+def _over(count: int, wanted: int | Literal["auto"], elapsed: float, budget_s: float) -> bool:
     if wanted != "auto":
         return count >= wanted
-    if elapsed >= budget_s:
-        return count >= FEWEST_OF_SLOW
-    if count < FEWEST:
-        return False
-    # Sorting at every repetition would cost more than a small repetition itself.
-    checkpoint = count < 100 or count % 50 == 0
-    return count >= MOST or (checkpoint and relative_width(seconds) <= STABLE_RELATIVE_INTERVAL)
+    return count >= MOST or (elapsed >= budget_s and count >= FEWEST_OF_SLOW)
 
 
 def _about(

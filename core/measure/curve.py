@@ -115,6 +115,11 @@ class LedgerLog:
         """What is freed from now on belongs to no run."""
         self._open = False
 
+    @property
+    def length(self) -> int:
+        """How many changes there are."""
+        return len(self._entries)
+
     def entries(self) -> list[Entry]:
         """Everything so far."""
         return list(self._entries)

@@ -2,20 +2,19 @@
 
 A ``TorchDispatchMode`` follows every storage from the operation that makes it to its release. What
 a tensor was for is known only when it dies, so the live curve shows the category of birth, and
-``finish`` relabels. Scratch memory inside operations is invisible here; ``allocator`` sees it.
+``finish`` relabels. Scratch memory inside operations is invisible here; ``kernels`` knows it, and
+``allocator`` sees it.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any, Self
 
@@ -23,81 +22,27 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from typing_extensions import override
 
-from core.measure.curve import Curve, LedgerLog
-from core.results.categories import CATEGORIES
+from core.measure.accumulation import accumulates_in_place, running_node
+from core.measure.blocks import Block, Books, LedgerReport, Made, PhaseRecord
+from core.measure.calls import Call, call_of
+from core.measure.curve import LedgerLog
+from core.measure.random_states import random_states_seen
 from core.results.events import MemorySamples, PhaseStarted
-from core.results.memory_timeline import MemoryTimeline, PhaseSpan
 
 NO_LAYER = -1
 _NO_PHASE = -1
 _ADD = torch.ops.aten.add.Tensor
+_ADD_IN_PLACE = torch.ops.aten.add_.Tensor
+_ASK_DEVICE = torch.ops.prim.device.default
 _CPU = torch.device("cpu")
+
+
+def _nothing_known(_: Call) -> int | None:
+    return None
 
 
 class PassCancelledError(Exception):
     """Raised inside the computation when the pass is to end."""
-
-
-@dataclass
-class Block:
-    """One storage.
-
-    Attributes:
-        born: category at birth.
-        held: category that the engine names, None while it names none.
-        layer: index of the layer whose forward or backward made it.
-        born_in, died_in: positions of phases; ``died_in`` is None while it lives.
-    """
-
-    nbytes: int
-    born: str
-    layer: int
-    born_in: int
-    held: str | None = None
-    died_in: int | None = None
-
-    @property
-    def category(self) -> str:
-        """What it was for, once its fate is known."""
-        if self.held is not None:
-            return self.held
-        if self.died_in is not None and self.died_in == self.born_in:
-            return "temporaries"
-        return self.born
-
-
-@dataclass(frozen=True)
-class LedgerPhase:
-    """A phase as the ledger saw it; bytes above the baseline.
-
-    Attributes:
-        result_norm: None where the phase named no result, or one that is not finite.
-    """
-
-    name: str
-    peak_bytes: int
-    retained_bytes: int
-    result_norm: float | None
-    result_is_finite: bool
-
-
-@dataclass(frozen=True)
-class LedgerReport:
-    """What the pass found.
-
-    Attributes:
-        baseline_bytes: registered before the workload.
-        peak_bytes: highest total above the baseline.
-        by_category: live bytes at that moment; sums to baseline + peak.
-        by_layer: live bytes at that moment by layer index.
-    """
-
-    baseline_bytes: int
-    peak_bytes: int
-    by_category: dict[str, int]
-    by_layer: dict[int, int]
-    phases: tuple[LedgerPhase, ...]
-    timeline: MemoryTimeline
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -106,26 +51,30 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Args:
         since_s: ``time.perf_counter()`` at second 0 of the run.
         device: whose memory is followed; a run on an accelerator keeps a little on the CPU too.
+        block_bytes: the allocator rounds every storage up to a multiple of these (512 on CUDA).
     """
 
-    def __init__(self, since_s: float, device: torch.device = _CPU) -> None:
+    def __init__(
+        self, since_s: float, device: torch.device = _CPU, *, block_bytes: int = 1
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._since_s = since_s
         self._device = device
+        self._block_bytes = block_bytes
         self._log = LedgerLog()
         self._blocks: list[Block] = []
+        self._made: list[tuple[int, int, int, int, tuple[int, int]]] = []
+        self._calls: dict[Call, int] = {}
         self._known: dict[int, tuple[int, weakref.ref[torch.UntypedStorage]]] = {}
         self._live_bytes = 0
         self._baseline_bytes = 0
         self._born, self._layer, self._phase = "other", NO_LAYER, _NO_PHASE
         self._sequence_starts: list[int] = []
         self._sequence_layers: list[int] = []
-        self._spans: list[PhaseSpan] = []
-        self._reports: list[LedgerPhase] = []
-        self._phase_peak = 0
-        self._norm: float | None = None
-        self._finite = True
+        self._phases: list[PhaseRecord] = []
         self._cancelled = threading.Event()
+        self._closed = False
+        self._entered = ExitStack()
 
     @classmethod
     @override
@@ -137,14 +86,15 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __enter__(self) -> Self:
         # An accelerator's backward passes have a thread of their own, which numbers autograd nodes
         # from 0 again: their layers could not be told apart. So they run in the caller's thread.
-        self._one_thread = torch.autograd.set_multithreading_enabled(False)
+        self._entered.enter_context(torch.autograd.set_multithreading_enabled(False))
+        self._entered.enter_context(random_states_seen(self._track))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     @override
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
-        self._one_thread.__exit__(*raised)
+        self._entered.__exit__(*raised)
 
     # What the engine says.
 
@@ -158,23 +108,14 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        start_s, start_bytes = self._now(), self._live_bytes
-        self._phase = len(self._spans)
-        self._spans.append(PhaseSpan(name=name, start_s=start_s, end_s=start_s))
-        self._phase_peak = self._live_bytes
-        self._norm, self._finite = None, True
-        self._log.phase(name, start_s)
+        record = PhaseRecord(name, self.now(), self._log.length, self._live_bytes)
+        record.end_s = record.start_s
+        self._phase = len(self._phases)
+        self._phases.append(record)
+        self._log.phase(name, record.start_s)
         yield
-        self._spans[-1] = PhaseSpan(name=name, start_s=start_s, end_s=self._now())
-        self._reports.append(
-            LedgerPhase(
-                name=name,
-                peak_bytes=self._phase_peak - self._baseline_bytes,
-                retained_bytes=self._live_bytes - start_bytes,
-                result_norm=self._norm,
-                result_is_finite=self._finite,
-            )
-        )
+        record.end_s, record.end = self.now(), self._log.length
+        record.end_bytes = self._live_bytes
         self._phase, self._born, self._layer = _NO_PHASE, "other", NO_LAYER
 
     def born(self, category: str) -> None:
@@ -194,8 +135,9 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Takes the norm unseen, so that looking does not change what is looked at."""
         with _disable_current_modes(), torch.no_grad():
             norm = _norm([_dense(tensor) for tensor in tensors])
-        self._finite = math.isfinite(norm)
-        self._norm = norm if self._finite else None
+        if self._phase != _NO_PHASE:
+            self._phases[self._phase].norm = norm
+            self._phases[self._phase].finite = math.isfinite(norm)
 
     # What torch says.
 
@@ -207,16 +149,25 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         del types
+        if func is _ASK_DEVICE:
+            return func(*args)
         if self._cancelled.is_set():
             raise PassCancelledError
         layer = self._layer_of_operation()
-        if func is _ADD and _accumulates_in_place(args, kwargs):
-            output = args[0].add_(args[1])
-        else:
-            output = func(*args, **(kwargs or {}))
+        for argument in args:
+            # A number that became a tensor on the way here, without the dispatcher.
+            if isinstance(argument, torch.Tensor) and not argument.dim():
+                self._track(argument, None, layer)
+        if func is _ADD and accumulates_in_place(args, kwargs):
+            func, kwargs = _ADD_IN_PLACE, None
+        call, first = call_of(func, args, kwargs), len(self._blocks)
+        output = func(*args, **(kwargs or {}))
         if _makes_storage(func):
             for tensor in _tensors(output):
                 self._track(tensor, None, layer)
+        number = self._calls.setdefault(call, len(self._calls))
+        blocks = (first, len(self._blocks))
+        self._made.append((self._log.length, number, layer, self._phase, blocks))
         return output
 
     def _layer_of_operation(self) -> int:
@@ -225,7 +176,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         Every autograd node carries the number at which its forward ran; nodes that a backward makes
         continue the numbering, so the layer is handed on from order to order.
         """
-        node = _running_node()
+        node = running_node()
         if node is None or self._layer != NO_LAYER:
             return self._layer
         position = bisect_right(self._sequence_starts, node._sequence_nr()) - 1
@@ -245,31 +196,31 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _track(self, tensor: torch.Tensor, held: str | None = None, layer: int = NO_LAYER) -> None:
         for part in _strided(tensor):
-            if part.device != self._device:
-                continue
             storage = part.untyped_storage()
             key = storage._cdata
-            if key in self._known:
+            if key in self._known or part.device != self._device:
                 continue
             index = len(self._blocks)
-            nbytes = storage.nbytes()
+            nbytes = -(-storage.nbytes() // self._block_bytes) * self._block_bytes
             self._blocks.append(Block(nbytes, held or self._born, layer, self._phase, held))
             self._known[key] = (index, weakref.ref(storage, self._release(key, index)))
             self._live_bytes += nbytes
-            self._phase_peak = max(self._phase_peak, self._live_bytes)
-            self._log.change(self._now(), index, nbytes, held or self._born)
+            self._log.change(self.now(), index, nbytes, held or self._born)
 
     def _release(self, key: int, index: int) -> Callable[[object], None]:
         def release(_: object) -> None:
+            del self._known[key]
+            if self._closed:
+                return
             block = self._blocks[index]
             block.died_in = self._phase
             self._live_bytes -= block.nbytes
-            del self._known[key]
-            self._log.change(self._now(), index, -block.nbytes, block.held or block.born)
+            self._log.change(self.now(), index, -block.nbytes, block.held or block.born)
 
         return release
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Seconds since the run started."""
         return time.perf_counter() - self._since_s
 
     # What the watcher asks.
@@ -282,72 +233,43 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """What happened since the last call; may be called from another thread."""
         yield from self._log.drain()
 
-    def finish(self) -> LedgerReport:
-        """Ends the log and names every byte by what it was for."""
-        entries = self._log.entries()
-        self._log.close()
-        curve = Curve.of(entries, [block.category for block in self._blocks])
-        peak = curve.peak_position()
-        at_peak = self._alive(entries, curve.entry_at(peak))
-        by_category = dict.fromkeys(CATEGORIES, 0)
-        by_layer: dict[int, int] = {}
-        for block in at_peak:
-            by_category[block.category] += block.nbytes
-            by_layer[block.layer] = by_layer.get(block.layer, 0) + block.nbytes
-        thinned = curve.thinned()
-        return LedgerReport(
+    def calls(self) -> tuple[Call, ...]:
+        """The operations that were called, each once."""
+        return tuple(self._calls)
+
+    def finish(self, scratch: Callable[[Call], int | None] = _nothing_known) -> LedgerReport:
+        """Ends the log and names every byte by what it was for.
+
+        Args:
+            scratch: bytes that an operation allocates and frees within itself, None where nobody
+                knows.
+        """
+        return self.books().report(scratch)
+
+    def books(self) -> Books:
+        """Ends the log and hands it over."""
+        self.close()
+        return Books(
+            entries=self._log.entries(),
+            blocks=self._blocks,
+            made=[Made(*made) for made in self._made],
+            calls=list(self._calls),
+            phases=self._phases,
             baseline_bytes=self._baseline_bytes,
-            peak_bytes=sum(by_category.values()) - self._baseline_bytes,
-            by_category={name: count for name, count in by_category.items() if count},
-            by_layer=by_layer,
-            phases=tuple(self._reports),
-            timeline=MemoryTimeline(
-                t_s=thinned.t_s, columns=thinned.columns(), phases=tuple(self._spans)
-            ),
         )
 
-    def _alive(self, entries: list[tuple[float, int, int, str]], last: int) -> list[Block]:
-        alive: set[int] = set()
-        for _, index, change, _ in entries[: last + 1]:
-            (alive.add if change > 0 else alive.discard)(index)
-        return [self._blocks[index] for index in alive]
+    def close(self) -> None:
+        """What happens from now on belongs to no run."""
+        self._closed = True
+        self._log.close()
 
-
-def _accumulates_in_place(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> bool:
-    """True where autograd would have added into its buffer, had no mode been active.
-
-    WORKAROUND: torch/csrc/autograd/input_buffer.cpp adds out of place under any dispatch mode, so
-    the mode would change what it measures. An operand that nobody else holds is counted 4 times
-    here (buffer, stack, wrapper, argument), its storage twice, and Python knows it by ``args``
-    alone: what a custom backward still holds must not be written to. Tests compare with the
-    allocator, and results with those of an unwatched pass.
-    """
-    if torch.is_grad_enabled() or kwargs or len(args) != 2:
-        return False
-    if _running_node() is None or _references(args) > _HELD_BY_DISPATCH_ALONE:
-        return False
-    old, new = args
-    return (
-        isinstance(old, torch.Tensor)
-        and isinstance(new, torch.Tensor)
-        and old.layout == new.layout == torch.strided
-        and old.shape == new.shape
-        and old.dtype == new.dtype
-        and old._use_count() <= _EXCLUSIVE_TENSOR  # type: ignore[attr-defined]
-        and torch._C._storage_Use_Count(old.untyped_storage()._cdata) <= _EXCLUSIVE_STORAGE
-    )
-
-
-def _references(args: tuple[Any, ...]) -> int:
-    """Python's own references to the first argument."""
-    first = args[0]
-    return sys.getrefcount(first)
-
-
-_EXCLUSIVE_TENSOR = 4
-_EXCLUSIVE_STORAGE = 2
-_HELD_BY_DISPATCH_ALONE = _references((object(),)) + 1
-"""By the arguments, and by torch while it calls."""
+    def leaked(self) -> tuple[Block, ...]:
+        """What the workload made and nobody has released."""
+        return tuple(
+            self._blocks[index]
+            for index, _ in self._known.values()
+            if self._blocks[index].born_in != _NO_PHASE
+        )
 
 
 @cache
@@ -356,18 +278,12 @@ def _makes_storage(func: Any) -> bool:
     return any(value.alias_info is None for value in func._schema.returns)
 
 
-def _running_node() -> Any:
-    """The autograd node whose backward runs, None outside of one."""
-    return torch._C._current_autograd_node()
-
-
-def _strided(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
-    """The tensors that own memory: a sparse tensor is its indices and its values."""
+def _strided(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The tensors that own memory: a sparse tensor is its indices and its values, and the zeros
+    that stand for a missing tangent or gradient are no numbers at all."""
     if tensor.layout == torch.sparse_coo:
-        yield tensor._indices()
-        yield tensor._values()
-    else:
-        yield tensor
+        return tensor._indices(), tensor._values()
+    return () if tensor._is_zerotensor() else (tensor,)
 
 
 def _norm(tensors: Sequence[torch.Tensor]) -> float:
@@ -387,9 +303,9 @@ def _dense(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.coalesce().values() if tensor.is_sparse else tensor
 
 
-def _tensors(output: object) -> Iterator[torch.Tensor]:
+def _tensors(output: object) -> Sequence[torch.Tensor]:
     if isinstance(output, torch.Tensor):
-        yield output
-    elif isinstance(output, tuple | list):
-        for item in output:
-            yield from _tensors(item)
+        return (output,)
+    if isinstance(output, tuple | list):
+        return [tensor for item in output for tensor in _tensors(item)]
+    return ()

@@ -12,6 +12,7 @@ import core
 from core.measure.devices import cpu, describe
 from core.measure.driver_memory import driver_version
 from core.measure.processor import processor_name
+from core.measure.project import cpu_governor, git_revision, power_source
 from core.results.environment import Environment
 
 
@@ -33,6 +34,9 @@ def environment(device: torch.device, threads: int) -> Environment:
         device_memory_bytes=described.memory_bytes,
         driver=_driver(device),
         numerics=_numerics(device),
+        power_source=power_source(),
+        cpu_governor=cpu_governor(),
+        git_revision=git_revision(),
     )
 
 

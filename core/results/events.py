@@ -10,11 +10,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from core.results.environment import Environment
+from core.results.forecast import Forecast
 from core.results.measurement import LayerCost, Measurement, Memory, Phase
 from core.results.memory_timeline import MemoryTimeline
 from core.spec.run import RunSpec
 
-Stage = Literal["prepare", "memory", "allocator", "warm_up", "time", "outer_steps"]
+Stage = Literal[
+    "forecast", "prepare", "memory", "allocator", "warm_up", "time", "outer_steps", "check"
+]
 
 
 class _Event(BaseModel):
@@ -43,6 +46,13 @@ class StageStarted(_Event):
     type: Literal["stage"] = "stage"
     stage: Stage
     t_s: float
+
+
+class Forecasted(_Event):
+    """What the run will cost, said before anything of it is computed."""
+
+    type: Literal["forecasted"] = "forecasted"
+    forecast: Forecast
 
 
 class PhaseStarted(_Event):
@@ -126,6 +136,7 @@ class Finished(_Event):
 Event = (
     Started
     | StageStarted
+    | Forecasted
     | PhaseStarted
     | MemorySamples
     | MemoryMeasured

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from core.results.conditions import Conditions
 from core.results.environment import Environment
+from core.results.forecast import Forecast
 from core.results.outcome import Outcome
 from core.spec.run import RunSpec
 
@@ -17,14 +20,6 @@ FORMAT_VERSION: Final = 1
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Forecast(_Value):
-    """Predicted before the run. Bytes above the baseline."""
-
-    peak_bytes: int
-    exact: bool
-    seconds: float | None
 
 
 class Memory(_Value):
@@ -57,6 +52,7 @@ class Timing(_Value):
         samples_s: every timed repetition, in order.
         first_s: the first clean call, before the warm-up has settled; the memory passes, which
             load and compile what a process needs once, come before it.
+        conditions: what went on meanwhile, None where nobody looked.
     """
 
     median_s: float
@@ -64,6 +60,7 @@ class Timing(_Value):
     samples_s: tuple[float, ...]
     first_s: float | None
     verdict: Literal["stable", "noisy"]
+    conditions: Conditions | None = None
 
 
 class Phase(_Value):
@@ -96,21 +93,52 @@ class LayerCost(_Value):
 
 
 class Check(_Value):
-    """Agreement with an independent method."""
+    """Agreement with an independent method.
+
+    Attributes:
+        method: what the result was compared with, and on what, in words.
+        relative_error: the largest that was found, None where it could not be computed.
+        tolerance: the error up to which the check passes.
+        failures: what disagrees, one sentence each.
+    """
 
     method: str
     relative_error: float | None
     passed: bool
+    tolerance: float | None = None
+    failures: tuple[str, ...] = ()
 
 
+NO_FORECAST = "There is no forecast, because the run ended before it was made."
 NO_MEMORY = "There are no memory figures, because the run ended before its memory pass."
 NO_TIME = "There are no times, because the run ended before its first timed repetition."
+NO_CHECK = "The result was not checked, because the run ended before its check."
 
 
-def absences(memory: Memory | None, time: Timing | None) -> tuple[str, ...]:
-    """Why figures are absent, one sentence each."""
-    absent = ((memory, NO_MEMORY), (time, NO_TIME))
-    return tuple(sentence for figure, sentence in absent if figure is None)
+def absences(
+    *,
+    forecast: Forecast | None,
+    memory: Memory | None,
+    time: Timing | None,
+    check: Check | None,
+    explained: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Why figures are absent, one sentence each.
+
+    Args:
+        explained: names of figures that have a warning of their own.
+    """
+    figures = {
+        "forecast": (forecast, NO_FORECAST),
+        "memory": (memory, NO_MEMORY),
+        "time": (time, NO_TIME),
+        "check": (check, NO_CHECK),
+    }
+    return tuple(
+        sentence
+        for name, (figure, sentence) in figures.items()
+        if figure is None and name not in explained
+    )
 
 
 class Measurement(_Value):

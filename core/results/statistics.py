@@ -1,67 +1,105 @@
-"""Median, its interval and a verdict, from raw samples."""
+"""Median, its interval, a verdict, and the verdict in words."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Sequence
-from functools import lru_cache
 
+from core.results.bootstrap import median_distribution
+from core.results.conditions import Conditions
 from core.results.measurement import Timing
 
-STABLE_RELATIVE_INTERVAL = 0.02
-"""A median is called stable when its interval is at most this wide, relative to it (±1 %)."""
+STABLE_HALF_WIDTH = 0.01
+"""A median is called stable when its 95 % interval reaches this far to either side at most."""
+FEWEST_FOR_INTERVAL = 6
+"""Fewer independent samples than this cannot enclose their median with 95 %."""
+MOST_REPETITIONS = 10_000
+"""Automatic repetitions end here: what is still noisy will stay so."""
 
-_NORMAL_FROM = 200
-"""Number of samples from which the binomial distribution is taken for a normal one."""
+_BUSY_CORES = 0.1
+_UNSTEADY_CLOCK = 0.9
 
 
 def median_interval(samples: Sequence[float]) -> tuple[float, float]:
-    """Distribution-free 95 % interval of the median, from order statistics.
-
-    The r-th smallest and the r-th largest sample, r being the largest rank whose two tails of the
-    binomial distribution (n, 1/2) hold at most 5 % (Conover 1999, Practical Nonparametric
-    Statistics, section 3.2). With fewer than six samples the extremes are returned, which cover
-    less than 95 %.
+    """95 % bootstrap interval of the median; with fewer than six samples, their extremes.
 
     Raises:
         ValueError: no samples.
     """
-    if not samples:
-        raise ValueError("an interval needs at least one sample")
-    ordered = sorted(samples)
-    left_out = _left_out(len(ordered))
-    return ordered[left_out], ordered[-1 - left_out]
+    if len(samples) < FEWEST_FOR_INTERVAL and samples:
+        return min(samples), max(samples)
+    return median_distribution(samples).interval()
 
 
-@lru_cache(maxsize=4096)
-def _left_out(count: int) -> int:
-    """How many samples at each end lie outside the interval."""
-    if count > _NORMAL_FROM:
-        return math.floor((count - 1.959964 * math.sqrt(count)) / 2) - 1
-    tail, left_out = 0.0, -1
-    while tail + math.comb(count, left_out + 1) / 2**count <= 0.025:
-        left_out += 1
-        tail += math.comb(count, left_out) / 2**count
-    return max(left_out, 0)
+def half_width(samples: Sequence[float]) -> float:
+    """Half the width of the interval over the median; infinite while it says nothing."""
+    return _half_width(statistics.median(samples), median_interval(samples), len(samples))
 
 
-def relative_width(samples: Sequence[float]) -> float:
-    """Width of the interval over the median; infinite while it says nothing."""
-    low, high = median_interval(samples)
-    median = statistics.median(samples)
-    return (high - low) / median if median > 0 and len(samples) >= 6 else math.inf
+def _half_width(median: float, interval: tuple[float, float], count: int) -> float:
+    if count < FEWEST_FOR_INTERVAL or median <= 0:
+        return math.inf
+    return (interval[1] - interval[0]) / 2 / median
 
 
-def timing(samples: Sequence[float], first_s: float | None) -> Timing | None:
+def timing(
+    samples: Sequence[float], first_s: float | None, conditions: Conditions | None = None
+) -> Timing | None:
     """The figures of the timed repetitions, None where there are none."""
     if not samples:
         return None
-    stable = relative_width(samples) <= STABLE_RELATIVE_INTERVAL
+    median, interval = statistics.median(samples), median_interval(samples)
+    stable = _half_width(median, interval, len(samples)) <= STABLE_HALF_WIDTH
     return Timing(
-        median_s=statistics.median(samples),
-        interval_s=median_interval(samples),
+        median_s=median,
+        interval_s=interval,
         samples_s=tuple(samples),
         first_s=first_s,
         verdict="stable" if stable else "noisy",
+        conditions=conditions,
     )
+
+
+def explain(timing: Timing) -> str:
+    """The verdict as a sentence, with a remedy where it is ``noisy``."""
+    count, seconds = len(timing.samples_s), math.fsum(timing.samples_s)
+    width = _half_width(timing.median_s, timing.interval_s, count)
+    spent = f"after {count:,} repetitions in {seconds:.2g} s"
+    known = f"the interval is ±{_percent(width)}" if math.isfinite(width) else "no interval"
+    if timing.verdict == "stable":
+        return f"Stable: {known} {spent}."
+    return f"Noisy: {known} {spent}; {', or '.join(_remedies(timing))}."
+
+
+def _percent(share: float) -> str:
+    return f"{max(100 * share, 0.01):.2g} %"
+
+
+def _remedies(timing: Timing) -> list[str]:
+    more = "raise measure.time_budget_s"
+    if len(timing.samples_s) >= MOST_REPETITIONS:
+        more = f"set measure.repetitions to more than {MOST_REPETITIONS:,}"
+    conditions = timing.conditions or Conditions()
+    return [more, *_quieter(conditions)]
+
+
+def _quieter(conditions: Conditions) -> list[str]:
+    """What would disturb less."""
+    remedies = []
+    other, stolen = conditions.other_cores or 0.0, conditions.stolen_cores or 0.0
+    if other >= _BUSY_CORES:
+        remedies.append(f"close other programs (they used {other:.1f} of {conditions.cores} cores)")
+    if stolen >= _BUSY_CORES:
+        remedies.append(
+            "use a machine of your own (the host of this virtual machine withheld "
+            f"{stolen:.1f} of {conditions.cores} cores)"
+        )
+    if conditions.throttled:
+        remedies.append("let the machine cool (it slowed itself down)")
+    elif (
+        conditions.clock_mhz and conditions.clock_mhz[0] < _UNSTEADY_CLOCK * conditions.clock_mhz[2]
+    ):
+        low, _, high = conditions.clock_mhz
+        remedies.append(f"fix the clock speed (it moved between {low:,.0f} and {high:,.0f} MHz)")
+    return remedies

@@ -47,6 +47,7 @@ class ExportCommands(QObject):
         actions["exportAllCsv"].triggered.connect(self._export_all)
         actions["savePng"].triggered.connect(self._save_picture)
         actions["copyResult"].triggered.connect(self._copy_result)
+        actions["copyPython"].triggered.connect(self._copy_python)
         session.currentChanged.connect(self.refresh)
         session.tabOpened.connect(self._observe)
         for tab in session.tabs:
@@ -59,6 +60,7 @@ class ExportCommands(QObject):
         has_result = tab is not None and tab.result is not None
         for name in ("exportCsv", "copyResult", "savePng"):
             self._actions[name].setEnabled(has_result)
+        self._actions["copyPython"].setEnabled(tab is not None and not tab.problems)
 
     def export(self, run_ids: Sequence[str], folder: Path) -> bool:
         """Writes the CSV files of some kept runs."""
@@ -82,6 +84,7 @@ class ExportCommands(QObject):
 
     def _observe(self, tab: OpenTab, position: int = 0) -> None:
         tab.resultChanged.connect(self.refresh)
+        tab.problemsChanged.connect(self.refresh)
 
     def _export_current(self) -> None:
         tab = self._session.current
@@ -130,6 +133,26 @@ class ExportCommands(QObject):
         if tab is not None and tab.result is not None:
             QGuiApplication.clipboard().setText(tab.result.model_dump_json(indent=2))
             self.told.emit(self.tr("The result is on the clipboard as JSON."), False)
+
+    def _copy_python(self) -> None:
+        """Reads nothing but the configuration, so it needs no run."""
+        from core.export.script import script
+
+        tab = self._session.current
+        if tab is None or tab.problems:
+            return
+        try:
+            text = script(tab.spec)
+        except (OSError, ValueError) as error:
+            self.told.emit(
+                self.tr("There is no script of {name}: {reason}").format(
+                    name=tab.name, reason=error
+                ),
+                True,
+            )
+            return
+        QGuiApplication.clipboard().setText(text)
+        self.told.emit(self.tr("The Python script is on the clipboard."), False)
 
 
 def _reason(error: OSError | StoreError) -> str:

@@ -61,6 +61,7 @@ class RunControls(QObject):
         tab.problemsChanged.connect(self._show_run)
         tab.specChanged.connect(self._show_devices)
         tab.resultChanged.connect(self._show_run)
+        tab.outlookChanged.connect(self._show_run)
         tab.runChanged.connect(self._run_changed)
         tab.progressed.connect(self._show_progress)
 
@@ -88,7 +89,7 @@ class RunControls(QObject):
         self._bar.show_run(
             self.tr("Run again") if again else self.tr("Run"),
             reason,
-            self._actions["run"].toolTip(),
+            "\n".join([self._actions["run"].toolTip(), *_expected_failures(tab)]),
             is_problem=is_problem,
         )
         stoppable = (RunState.QUEUED, RunState.RUNNING)
@@ -190,6 +191,13 @@ class RunControls(QObject):
             self._status.show_worker(self.tr("worker: measuring"))
         else:
             self._status.show_worker(self._worker_sentence, self._worker_tip)
+
+
+def _expected_failures(tab: OpenTab | None) -> list[str]:
+    """What cannot run; it is said and not forbidden, since torch may have been mended."""
+    if tab is None:
+        return []
+    return [finding.sentence for finding in tab.findings if finding.severity == "error"]
 
 
 def _device_title(device: Device) -> str:

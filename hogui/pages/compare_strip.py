@@ -1,4 +1,4 @@
-"""Tabs side by side: which settings differ, and what that does to peak and time."""
+"""Tabs side by side: which settings differ, what that does to peak and time, what to doubt."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
+from core.results.comparison import Comparison, compare
 from core.results.measurement import Measurement
 from core.spec.declaration import Spec, declared_field
 from core.spec.run import RunSpec
@@ -24,10 +25,11 @@ from hogui.open_tab import OpenTab
 from hogui.theme import GRID, Size, theme
 from hogui.units import BYTES, MISSING, Scale, column_decimals, format_ratio, ratio, seconds_scale
 
-FIGURE_ROWS = 2
+FIGURE_ROWS = 3
 SMALL_RATIO = 0.1
 ROW_HEIGHT = 6 * GRID
 MOST_ROWS = 8
+MOST_WARNINGS = 2
 
 
 @dataclass(frozen=True)
@@ -46,18 +48,63 @@ class Row:
     title: str
     texts: tuple[str, ...]
     key: str = ""
+    tips: tuple[str, ...] = ()
+    """What is to say about each text, where it does not say it all."""
 
 
-def comparison(tabs: Sequence[Compared]) -> tuple[Row, ...]:
-    """Peak and time with their ratio to the first, then the settings that differ."""
+def comparison(
+    tabs: Sequence[Compared], verdicts: Sequence[Comparison | None] = ()
+) -> tuple[Row, ...]:
+    """Peak, time and verdict relative to the first, then the settings that differ.
+
+    Args:
+        tabs: from left to right.
+        verdicts: of each tab but the first, None where there is nothing to compare.
+    """
     peaks = [_peak(tab.result) for tab in tabs]
     times = [_median(tab.result) for tab in tabs]
     seconds = seconds_scale(_largest(times))
     return (
         _figures(_tr("Peak above baseline, {unit}"), peaks, BYTES[2]),
         _figures(_tr("Median time, {unit}"), times, seconds),
+        *_verdict_row(verdicts),
+        *_check_row([tab.result for tab in tabs]),
         *_differing_settings([tab.spec for tab in tabs]),
     )
+
+
+def _verdict_row(verdicts: Sequence[Comparison | None]) -> Iterable[Row]:
+    if any(verdict is not None for verdict in verdicts):
+        texts = (_tr("reference"), *map(verdict_text, verdicts))
+        tips = ("", *("" if each is None else each.sentence for each in verdicts))
+        yield Row(_tr("Verdict on time"), texts, tips=tips)
+
+
+def verdict_text(comparison: Comparison | None) -> str:
+    """For example ``faster, 0.652× [0.641, 0.663]``."""
+    if comparison is None or comparison.time is None:
+        return MISSING
+    time = comparison.time
+    word = {
+        "faster": _tr("faster"),
+        "slower": _tr("slower"),
+        "same": _tr("same"),
+        "cannot_tell": _tr("cannot tell"),
+    }[time.verdict]
+    if time.interval is None:
+        return word
+    decimals = 3 if time.ratio < 1 else 2
+    ratio, low, high = (f"{value:.{decimals}f}" for value in (time.ratio, *time.interval))
+    return f"{word}, {ratio}× [{low}, {high}]"
+
+
+def _check_row(results: Sequence[Measurement | None]) -> Iterable[Row]:
+    checks = [result.check if result is not None else None for result in results]
+    if any(check is not None for check in checks):
+        words = {True: _tr("passed"), False: _tr("failed")}
+        texts = (MISSING if check is None else words[check.passed] for check in checks)
+        tips = ("" if check is None else check.method for check in checks)
+        yield Row(_tr("Check"), tuple(texts), tips=tuple(tips))
 
 
 def _differing_settings(specs: Sequence[RunSpec]) -> Iterable[Row]:
@@ -135,8 +182,14 @@ class CompareStrip(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._tabs: tuple[OpenTab, ...] = ()
+        self._compared: dict[tuple[str, str], Comparison] = {}
+        """What is known already, by run: a setting that changes does not change it."""
         heading = QLabel(self.tr("What differs"))
         heading.setProperty("role", "heading")
+        self.warning_label = QLabel()
+        self.warning_label.setObjectName("compareWarningLabel")
+        self.warning_label.setProperty("role", "warning")
+        self.warning_label.setWordWrap(True)
         self.table = QTableWidget()
         self.table.setObjectName("compareTable")
         self.table.setAccessibleName(self.tr("What differs between the tabs side by side"))
@@ -151,6 +204,7 @@ class CompareStrip(QFrame):
         layout.setContentsMargins(3 * GRID, GRID, 3 * GRID, 2 * GRID)
         layout.setSpacing(GRID)
         layout.addWidget(heading)
+        layout.addWidget(self.warning_label)
         layout.addWidget(self.table, 1)
 
     @property
@@ -176,7 +230,10 @@ class CompareStrip(QFrame):
         return QSize(100 * GRID, (rows + 1) * ROW_HEIGHT + 12 * GRID)
 
     def _refresh(self) -> None:
-        rows = comparison([Compared(tab.name, tab.spec, tab.result) for tab in self._tabs])
+        verdicts = self._verdicts()
+        self._warn(verdicts)
+        tabs = [Compared(tab.name, tab.spec, tab.result) for tab in self._tabs]
+        rows = comparison(tabs, verdicts)
         table = self.table
         table.setColumnCount(1 + len(self._tabs))
         titles = [self.tr("Setting"), *(tab.name for tab in self._tabs)]
@@ -186,11 +243,40 @@ class CompareStrip(QFrame):
         table.setRowCount(len(rows))
         for position, row in enumerate(rows):
             table.setItem(position, 0, _item(row.title, Qt.AlignmentFlag.AlignLeft, row.key))
-            for column, text in enumerate(row.texts, start=1):
-                table.setItem(position, column, _item(text, Qt.AlignmentFlag.AlignRight))
+            tips = row.tips or ("",) * len(row.texts)
+            for column, (text, tip) in enumerate(zip(row.texts, tips, strict=True), start=1):
+                table.setItem(position, column, _item(text, Qt.AlignmentFlag.AlignRight, tip))
         header = table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+
+    def _verdicts(self) -> list[Comparison | None]:
+        """Each run against that of the first tab."""
+        results = [tab.result for tab in self._tabs]
+        known, self._compared = self._compared, {}
+        verdicts: list[Comparison | None] = []
+        for result in results[1:]:
+            if results[0] is None or result is None:
+                verdicts.append(None)
+                continue
+            runs = results[0].run_id, result.run_id
+            self._compared[runs] = known.get(runs) or compare(results[0], result)
+            verdicts.append(self._compared[runs])
+        return verdicts
+
+    def _warn(self, verdicts: Sequence[Comparison | None]) -> None:
+        """Says why the figures may mislead: a few sentences, and all of them as a tip."""
+        found = dict.fromkeys(
+            warning for verdict in verdicts if verdict is not None for warning in verdict.warnings
+        )
+        sentences = list(found)
+        shown = " ".join(sentences[:MOST_WARNINGS])
+        more = len(sentences) - MOST_WARNINGS
+        if more > 0:
+            shown = self.tr("{sentences} ({count} more)").format(sentences=shown, count=more)
+        self.warning_label.setText(shown)
+        self.warning_label.setToolTip("\n".join(sentences))
+        self.warning_label.setVisible(bool(sentences))
 
 
 def _item(text: str, side: Qt.AlignmentFlag, tip: str = "") -> QTableWidgetItem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from PySide6.QtCore import QMargins, Qt, Signal
@@ -14,6 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from core.results.forecast import Finding
 from core.spec.data import DATA_KINDS, DigitsData
 from core.spec.declaration import Problem
 from core.spec.layers import LAYER_KINDS, LayerSpec
@@ -56,6 +58,8 @@ class ConfigurationPanel(QWidget):
         super().__init__()
         self._spec = spec
         self._found: tuple[Problem, ...] = ()
+        self._said: frozenset[str] = frozenset()
+        """What stands in the layers' rows and need not be said twice."""
         self._problems: tuple[Problem, ...] = ()
         self._stack = SpecForm([StackModel], ("model",))
         self._layers = LayerEditor()
@@ -125,6 +129,13 @@ class ConfigurationPanel(QWidget):
         """Shows the spec's own values in place of refused ones."""
         for part in (*self._forms, self._layers):
             part.discard_drafts()
+
+    def show_findings(self, findings: Iterable[Finding]) -> None:
+        """Puts what was found out about single layers into their rows."""
+        of_layers = tuple(each for each in findings if each.layer is not None)
+        self._said = frozenset(each.sentence for each in of_layers)
+        self._layers.model.set_findings(of_layers)
+        self._show_notices()
 
     def _arrange(self) -> None:
         self.setObjectName("configurationPanel")
@@ -249,7 +260,7 @@ class ConfigurationPanel(QWidget):
             self._lines[name][0].say("\n".join(mine))
 
     def _show_notices(self) -> None:
-        sentences = notices(self._spec)
+        sentences = [each for each in notices(self._spec) if each not in self._said]
         for name in _GROUPS:
             mine = (sentence for sentence in sentences if _group_of(sentence) == name)
             self._lines[name][1].say("\n".join(mine))

@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from time import monotonic
 
-from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QToolButton,
@@ -15,6 +14,7 @@ from PySide6.QtWidgets import (
 
 from core.results.events import (
     Event,
+    Forecasted,
     MemoryMeasured,
     MemorySamples,
     OuterStep,
@@ -23,18 +23,25 @@ from core.results.events import (
     ResidentSample,
     StageStarted,
 )
+from core.results.forecast import Forecast, ForecastPhase
 from core.results.measurement import Measurement, Memory, Phase, Timing
-from core.results.memory_timeline import MemoryTimeline
+from core.results.memory_timeline import MemoryTimeline, PhaseSpan
 from core.results.outcome import Outcome
 from core.results.statistics import timing
+from core.spec.notices import notices
+from hogui.forecast_text import total_bytes
 from hogui.icons import set_icon
 from hogui.open_tab import OpenTab, RunState
+from hogui.pages.findings_strip import FindingsStrip
 from hogui.pages.message_strip import MessageStrip
+from hogui.pages.outcome_line import describe_outcome
 from hogui.plots.learning_plot import LearningPlot
+from hogui.plots.memory_data import ForecastMark
 from hogui.plots.memory_plot import MemoryPlot
-from hogui.plots.phase_plot import PhasePlot
+from hogui.plots.phase_plot import PhasePlot, PhaseRow
 from hogui.plots.time_plot import TimePlot
 from hogui.splitter import Splitter
+from hogui.tables.result_rows import failed_check
 from hogui.tables.result_table import ResultTable
 from hogui.theme import GRID
 from hogui.tool_bar import ElidedLabel
@@ -68,6 +75,7 @@ class Figures(QWidget):
         tab.runStarted.connect(self._started)
         tab.eventsArrived.connect(self.draw)
         tab.resultChanged.connect(self.show_result)
+        tab.outlookChanged.connect(self.show_outlook)
         tab.specChanged.connect(self._describe)
         tab.runChanged.connect(self._describe)
         tab.noted.connect(self._note)
@@ -89,6 +97,8 @@ class Figures(QWidget):
             match event:
                 case MemorySamples():
                     _extend(times, columns, event)
+                case Forecasted():
+                    self._mark_forecast(event.forecast)
                 case ResidentSample():
                     self.memory.append_resident(event.t_s, event.total_bytes, event.source)
                 case MemoryMeasured():
@@ -131,7 +141,40 @@ class Figures(QWidget):
                 self._show_sampled(timeline)
             self._show_time(result)
             self._show_outcome(result)
+        self.show_outlook()
         self._describe()
+
+    def show_outlook(self) -> None:
+        """Shows what a run is expected to hold, and until there is one, how it is expected to
+        go."""
+        tab, outlook = self.tab, self.tab.outlook
+        # The panel says what the configuration alone tells; it need not be said twice.
+        known = notices(tab.spec) if tab.findings else ()
+        self.findings.show_findings(each for each in tab.findings if each.sentence not in known)
+        forecast = outlook.forecast if outlook is not None and tab.wanted is not None else None
+        if outlook is None or forecast is None:
+            self._mark_forecast(tab.result.forecast if tab.result is not None else None)
+            self._expect(MemoryTimeline(), None)
+            return
+        self._mark_forecast(forecast, of_now=not tab.figures_are_of_another_spec)
+        begun = tab.result is not None or tab.state in (RunState.RUNNING, RunState.CANCELLING)
+        self._expect(MemoryTimeline() if begun else outlook.timeline, forecast)
+
+    def _mark_forecast(self, forecast: Forecast | None, *, of_now: bool = True) -> None:
+        mark = None
+        if forecast is not None:
+            mark = ForecastMark(total_bytes(forecast), forecast.exact, of_now)
+        self.memory.set_forecast(mark)
+
+    def _expect(self, timeline: MemoryTimeline, forecast: Forecast | None) -> None:
+        baseline = forecast.baseline_bytes if forecast is not None else None
+        self.memory.set_expected(timeline.t_s, timeline.columns, baseline)
+        if timeline.phases or self.phases.is_ahead:
+            figures = {phase.name: phase for phase in forecast.phases} if forecast else {}
+            self.phases.set_phases(
+                [_expected_phase(span, figures.get(span.name)) for span in timeline.phases],
+                ahead=True,
+            )
 
     def _show_memory(
         self, memory: Memory | None, phases: Sequence[Phase], timeline: MemoryTimeline
@@ -173,6 +216,8 @@ class Figures(QWidget):
 
     def _show_outcome(self, result: Measurement) -> None:
         if result.outcome is Outcome.FINISHED:
+            if result.check is not None and not result.check.passed:
+                self.strip.show_message(failed_check(result.check), "error")
             return
         level = "info" if result.outcome is Outcome.CANCELLED else "error"
         refused = result.outcome is Outcome.OUT_OF_MEMORY and result.memory is None
@@ -208,6 +253,7 @@ class Figures(QWidget):
     def _lay_out(self) -> None:
         """Each widget is made in its place: moving one there later would style all of it again."""
         self.strip = MessageStrip(self)
+        self.findings = FindingsStrip(self)
         self.title_label = ElidedLabel(self)
         self.title_label.setProperty("role", "title")
         self.title_label.hide()
@@ -245,6 +291,7 @@ class Figures(QWidget):
         layout.setSpacing(2 * GRID)
         layout.addLayout(header)
         layout.addWidget(self.strip)
+        layout.addWidget(self.findings)
         layout.addWidget(self.splitter, 1)
 
     def stand_beside(self, columns: int) -> None:
@@ -301,30 +348,14 @@ class Figures(QWidget):
         button.setToolTip(self.tr("Hold the picture still; the run goes on"))
 
 
-def describe_outcome(tab: OpenTab) -> str:
-    """One line for the state of a tab's run and what its figures are of."""
-    tr = _tr
-    if tab.state is RunState.QUEUED:
-        return tr("Waiting for the device; {count} before it in the queue.").format(count=tab.ahead)
-    if tab.state is RunState.CANCELLING:
-        return tr("Cancelling.")
-    if tab.state is RunState.RUNNING:
-        return tr("Measuring.")
-    result = tab.result
-    if result is None:
-        return tr("Not measured yet.")
-    started = datetime.fromisoformat(result.started_at).astimezone()
-    parts = [
-        result.outcome.sentence,
-        started.strftime("%Y-%m-%d %H:%M:%S"),
-        result.environment.device_name or result.environment.device,
-    ]
-    if result.warnings:
-        count = len(result.warnings)
-        parts.append(tr("1 warning") if count == 1 else tr("{n} warnings").format(n=count))
-    if tab.result_is_of_another_spec:
-        parts.append(tr("the settings were changed since"))
-    return " · ".join(part.rstrip(".") for part in parts)
+def _expected_phase(span: PhaseSpan, figures: ForecastPhase | None) -> PhaseRow:
+    return PhaseRow(
+        span.name,
+        span.start_s,
+        span.end_s,
+        peak_bytes=figures.peak_bytes if figures else None,
+        retained_bytes=figures.retained_bytes if figures else None,
+    )
 
 
 def _extend(times: list[float], columns: dict[str, list[int]], event: MemorySamples) -> None:
@@ -334,7 +365,3 @@ def _extend(times: list[float], columns: dict[str, list[int]], event: MemorySamp
     for name in {*columns, *event.columns}:
         column = columns.setdefault(name, [0] * before)
         column += event.columns.get(name, (0,) * count)
-
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("Figures", text)

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from typing_extensions import override
 
 from hogui.icons import set_icon
 from hogui.theme import GRID, theme
@@ -84,6 +85,11 @@ class MessageStrip(QFrame):
         self._act = None
         self.text_label.clear()
         self.hide()
+
+    @override
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._colour()  # The style sheet takes a palette back when an ancestor moves.
 
     def _colour(self) -> None:
         tokens = theme().tokens

@@ -77,6 +77,9 @@ class RunPage(QWidget):
         self.tab.specChanged.connect(self._show_spec)
         self.tab.draftsDiscarded.connect(panel.discard_drafts)
         self.tab.set_problems(panel.problems(), drafts=panel.has_drafts)
+        self.tab.outlookChanged.connect(self._show_findings)
+        if self.tab.findings:
+            panel.show_findings(self.tab.findings)
         return panel
 
     def show_beside(self, before: Sequence[Figures], after: Sequence[Figures]) -> None:
@@ -110,6 +113,11 @@ class RunPage(QWidget):
         self.panel.discard_drafts()
         self.panel.set_spec(spec)
         self._take_problems()
+
+    def _show_findings(self) -> None:
+        """Those of other settings stay until the new ones are known, so that no row jumps."""
+        if not self.tab.outlook_is_stale:
+            self.panel.show_findings(self.tab.findings)
 
     def _take_problems(self) -> None:
         self.tab.set_problems(self.panel.problems(), drafts=self.panel.has_drafts)

@@ -206,6 +206,13 @@ class Canvas(pg.GraphicsView):
             tuple(x_range), tuple(y_range), size.width(), size.height(), self.devicePixelRatioF()
         )
 
+    def redraw_axes(self) -> None:
+        """Draws the ticks anew though the range may be the same."""
+        for axis in (self.left, self.bottom):
+            if axis is not None:
+                axis.picture = None
+                axis.update()
+
     def viewportEvent(self, event: QEvent) -> bool:
         if event.type() is QEvent.Type.Leave:
             self.hovered.emit(None)

@@ -1,13 +1,17 @@
-"""What lies on top of the memory stack: sampled lines and the peak."""
+"""What lies on top of the memory stack: sampled lines, the peak and the forecast."""
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QLineF, QPointF, Qt
+from PySide6.QtCore import QCoreApplication, QLineF, QPointF, Qt
 from PySide6.QtGui import QColor, QPainter
 
 from hogui.plots.canvas import Mapping
-from hogui.plots.painting import chip, crisp, hairline, polyline
+from hogui.plots.memory_data import ForecastMark
+from hogui.plots.painting import chip, crisp, hairline, horizontal, polyline
 from hogui.theme import GRID, category_colour, theme
+from hogui.units import bytes_form
+
+_DASHES = (8.0, 4.0)
 
 
 def paint_sampled_line(
@@ -43,3 +47,40 @@ def paint_peak(painter: QPainter, mapping: Mapping, time: float, total: int, *te
     painter.setBrush(QColor(tokens.text))
     painter.drawEllipse(QPointF(x, y), 3, 3)
     chip(painter, mapping.area, QPointF(x, y - 2 * GRID + 2), *texts, bold=True)
+
+
+def paint_forecast(
+    painter: QPainter, mapping: Mapping, mark: ForecastMark, peak: tuple[float, int] | None
+) -> None:
+    """A dashed line at what a run is expected to hold, named at the end that is free of the peak.
+
+    Where the line lies above what is shown, an arrow says so.
+    """
+    text, y = forecast_words(mark), float(mapping.y(mark.total_bytes))
+    if y < 0:
+        text, y = f"{text} ↑", 0.0
+    else:
+        pen = hairline(theme().tokens.text)
+        pen.setDashPattern(_DASHES)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.setPen(pen)
+        horizontal(painter, crisp(y, mapping.ratio), mapping.width)
+    peak_is_left = peak is not None and float(mapping.x(peak[0])) < mapping.width / 2
+    x = mapping.width if peak_is_left else 0.0
+    chip(painter, mapping.area, QPointF(x, y - 2), text)
+
+
+def forecast_words(mark: ForecastMark) -> str:
+    """What the line says."""
+    size = bytes_form(mark.total_bytes)(mark.total_bytes)
+    if mark.of_now:
+        form = _tr("forecast {bytes}") if mark.exact else _tr("forecast at least {bytes}")
+    elif mark.exact:
+        form = _tr("forecast for the settings now {bytes}")
+    else:
+        form = _tr("forecast for the settings now at least {bytes}")
+    return form.format(bytes=size)
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("MemoryPlot", text)

@@ -3,7 +3,6 @@ the process."""
 
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from PySide6.QtCore import Qt
@@ -14,72 +13,30 @@ from core.results.categories import CATEGORIES
 from hogui.category_labels import category_label
 from hogui.icons import set_icon
 from hogui.plots.canvas import Mapping
-from hogui.plots.columns import SampledLine, StepStack
+from hogui.plots.columns import StepStack
 from hogui.plots.legend import Legend
-from hogui.plots.memory_marks import paint_peak, paint_sampled_line, paint_stem
+from hogui.plots.memory_data import LINE_STYLES, ForecastMark, MemoryData, Shown
+from hogui.plots.memory_marks import (
+    forecast_words,
+    paint_forecast,
+    paint_peak,
+    paint_sampled_line,
+    paint_stem,
+)
 from hogui.plots.painting import ReadOutRow, Rectangles, crisp, hairline, horizontal
 from hogui.plots.table_dialog import Rows
 from hogui.plots.ticks import Ticks, bytes_ticks, position_label, seconds_ticks
 from hogui.plots.view import PlotView
 from hogui.plots.x_axis import Span
 from hogui.theme import GRID, category_colour, theme
-from hogui.units import MIB, format_bytes
+from hogui.units import MIB, bytes_form
 
 _HEADROOM = 1.16
 _FOOT = 0.04
 """Of what is shown above the baseline, the share that is shown below it."""
-_THIN = 0.25
 _ORDER = {name: position for position, name in enumerate(CATEGORIES)}
-_LINE_STYLES = {"resident": Qt.PenStyle.SolidLine, "driver": Qt.PenStyle.DashLine}
-
-
-@dataclass
-class _Data:
-    """Everything that was collected."""
-
-    stack: StepStack = field(default_factory=StepStack)
-    lines: dict[str, SampledLine] = field(
-        default_factory=lambda: {source: SampledLine() for source in _LINE_STYLES}
-    )
-    baseline: int | None = None
-    stated_peak: int | None = None
-    final: bool = False
-
-    def view(self) -> "_Shown":
-        lines = {source: (line, len(line)) for source, line in self.lines.items()}
-        return _Shown(
-            self.stack, len(self.stack), lines, self.baseline, self.stated_peak, self.final
-        )
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """What of the data is drawn: the arrays only grow, so their lengths say it all."""
-
-    stack: StepStack
-    length: int
-    lines: dict[str, tuple[SampledLine, int]]
-    baseline: int | None
-    stated_peak: int | None
-    final: bool
-
-    def peak(self) -> tuple[float, int] | None:
-        position = self.stack.peak(self.length)
-        if position is None:
-            return None
-        total = int(self.stack.totals[position]) if self.stated_peak is None else self.stated_peak
-        return float(self.stack.times[position]), total
-
-    def seen_peak(self) -> int:
-        """The highest total of the curve itself, in bytes."""
-        position = self.stack.peak(self.length)
-        return 0 if position is None else int(self.stack.totals[position])
-
-    @property
-    def categories(self) -> frozenset[str]:
-        """What is drawn; scratch memory inside kernels shows only in the allocator's peak."""
-        unseen = self.length and (self.stated_peak or 0) > self.seen_peak()
-        return self.stack.present | ({"kernel_temporaries"} if unseen else set())
+_AHEAD = 0.35
+"""How strongly a curve is painted that is only expected."""
 
 
 class MemoryPlot(PlotView):
@@ -89,8 +46,8 @@ class MemoryPlot(PlotView):
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        self._data = _Data()
-        self._frozen: _Shown | None = None
+        self._data = MemoryData()
+        self._frozen: Shown | None = None
         self._rectangles = Rectangles()
         super().__init__(self.tr("Memory"), parent, x_ticks=self._x_ticks, y_ticks=bytes_ticks)
         self.setObjectName("memoryPlot")
@@ -127,8 +84,8 @@ class MemoryPlot(PlotView):
     # Data.
 
     def clear(self) -> None:
-        """Forgets everything; a paused view shows the new run."""
-        self._data = _Data()
+        """Forgets all but the height of the forecast; a paused view shows the new run."""
+        self._data = MemoryData(forecast=self._data.forecast)
         self._frozen = None
         self.x_axis.clear()
         self.request_redraw()
@@ -173,6 +130,28 @@ class MemoryPlot(PlotView):
         self._data.stated_peak = total_bytes
         self.request_redraw()
 
+    def set_forecast(self, mark: ForecastMark | None) -> None:
+        """Marks what a run is expected to hold at most."""
+        self._data.forecast = mark
+        self.request_redraw()
+
+    def set_expected(
+        self,
+        t_s: Sequence[float] = (),
+        columns: MappingABC[str, Sequence[int]] | None = None,
+        baseline: int | None = None,
+    ) -> None:
+        """Shows a forecast curve, faintly, until there is a measured one; no times take it away.
+
+        Raises:
+            ValueError: lengths differ, or time runs backwards.
+        """
+        had = len(self._data.ahead)
+        self._data.expect(t_s, columns or {}, baseline)
+        if had and not self._data.is_measured:
+            self.x_axis.clear()
+        self.request_redraw()
+
     def peak(self) -> tuple[float, int] | None:
         """When the total was highest and what it was, of all that was collected; None without
         data."""
@@ -211,8 +190,7 @@ class MemoryPlot(PlotView):
         return [self._follow_button, self._growth_button, self._pass_button, self._run_button]
 
     def empty_sentence(self) -> str | None:
-        shown = self._shown()
-        if shown.length or any(length for _, length in shown.lines.values()):
+        if not self._shown().is_empty:
             return None
         return self.tr("Memory by category appears here while a run measures.")
 
@@ -222,6 +200,7 @@ class MemoryPlot(PlotView):
         peak = shown.peak()
         if peak is not None and low <= peak[0] <= high:
             top = max(top, peak[1])
+        top = int(shown.with_forecast(top))
         if self.x_axis.span is Span.WHOLE_RUN or not shown.length:
             top = max(top, *(line.highest(low, high, n) for line, n in shown.lines.values()))
         elif self._growth_button.isChecked() and shown.baseline and top > shown.baseline:
@@ -237,7 +216,7 @@ class MemoryPlot(PlotView):
         self._run_button.setChecked(span is Span.WHOLE_RUN)
         self._growth_button.setVisible(bool(shown.baseline) and span is Span.MEMORY_PASS)
         if not self._foot_is_chosen:
-            self._growth_button.setChecked(_is_hidden_by_baseline(shown))
+            self._growth_button.setChecked(shown.is_hidden_by_baseline())
         self.note.setText(self._note(shown))
         if self._frozen is None:
             self._legend.set_entries(self._legend_entries(shown))
@@ -245,20 +224,20 @@ class MemoryPlot(PlotView):
 
     def read_out_at(self, x: float) -> tuple[str, list[ReadOutRow]] | None:
         shown = self._shown()
-        rows = []
+        found: list[tuple[str, int, QColor | None]] = []
         at = shown.stack.at(x, shown.length)
         if at is not None:
-            rows.append(ReadOutRow(self.tr("Total"), format_bytes(int(shown.stack.totals[at]))))
+            found.append((self.tr("Total"), int(shown.stack.totals[at]), None))
             for name in reversed(self._ordered(shown.stack.present)):
                 value = int(shown.stack.category(name)[at])
                 if value:
-                    rows.append(
-                        ReadOutRow(category_label(name), format_bytes(value), category_colour(name))
-                    )
+                    found.append((category_label(name), value, category_colour(name)))
         for source, (line, length) in shown.lines.items():
             sampled = line.at(x, length)
             if sampled is not None:
-                rows.append(ReadOutRow(self._source_name(source), format_bytes(sampled)))
+                found.append((self._source_name(source), sampled, None))
+        size = bytes_form(shown.seen_peak())
+        rows = [ReadOutRow(name, size(value), colour) for name, value, colour in found]
         return (self._time(x), rows) if rows else None
 
     # Painting.
@@ -271,14 +250,22 @@ class MemoryPlot(PlotView):
             painter.setPen(hairline(theme().tokens.text, Qt.PenStyle.DotLine))
             y = crisp(float(mapping.y(shown.baseline)), mapping.ratio)
             horizontal(painter, y, mapping.width)
+        self.paint_empty(painter, mapping)
         peak = shown.peak()
         if peak is not None and mapping.x_range[0] <= peak[0] <= mapping.x_range[1]:
             self._paint_peak(painter, mapping, *peak, shown.seen_peak())
 
-    def _paint_stack(self, painter: QPainter, mapping: Mapping, shown: _Shown) -> None:
+    def paint_empty(self, painter: QPainter, mapping: Mapping) -> None:
+        """The forecast, which needs no run."""
+        shown = self._shown()
+        if shown.forecast is not None:
+            paint_forecast(painter, mapping, shown.forecast, shown.peak())
+
+    def _paint_stack(self, painter: QPainter, mapping: Mapping, shown: Shown) -> None:
         columns = shown.stack.reduce(*mapping.x_range, mapping.columns, shown.length)
         if not len(columns.index):
             return
+        painter.setOpacity(_AHEAD if shown.is_ahead else 1.0)
         left, right = mapping.snap(mapping.x(columns.left)), mapping.snap(mapping.x(columns.right))
         base = np.zeros(len(columns.index), dtype=np.int64)
         bottom = mapping.snap(mapping.y(base))
@@ -287,32 +274,34 @@ class MemoryPlot(PlotView):
             top = mapping.snap(mapping.y(base))
             self._rectangles.fill(painter, category_colour(name), left, top, right, bottom)
             bottom = top
+        painter.setOpacity(1.0)
 
-    def _paint_lines(self, painter: QPainter, mapping: Mapping, shown: _Shown) -> None:
+    def _paint_lines(self, painter: QPainter, mapping: Mapping, shown: Shown) -> None:
         for source, (line, length) in shown.lines.items():
             times, values = line.reduce(*mapping.x_range, mapping.columns, length)
             if len(times):
-                paint_sampled_line(painter, mapping, times, values, _LINE_STYLES[source])
+                paint_sampled_line(painter, mapping, times, values, LINE_STYLES[source])
 
     def _paint_peak(
         self, painter: QPainter, mapping: Mapping, time: float, total: int, seen: int
     ) -> None:
         if total > seen:
             paint_stem(painter, mapping, time, seen, total)
-        size = format_bytes(total)
+        size = bytes_form(total)(total)
         text = self.tr("peak {bytes} at {time}").format(bytes=size, time=self._time(time))
         brief = self.tr("peak {bytes}").format(bytes=size)
         paint_peak(painter, mapping, time, total, text, brief, size)
 
     # Helpers.
 
-    def _shown(self) -> _Shown:
+    def _shown(self) -> Shown:
         return self._frozen or self._data.view()
 
     def announce_extent(self) -> None:
         if self._frozen is not None:
             return
-        times = self._data.stack.times
+        shown = self._data.view()
+        times = shown.stack.times
         if len(times):
             self.x_axis.set_origin(float(times[0]))
             self.x_axis.extend(Span.MEMORY_PASS, float(times[0]), float(times[-1]))
@@ -323,7 +312,7 @@ class MemoryPlot(PlotView):
     def _ordered(self, names: frozenset[str]) -> list[str]:
         return sorted(names, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
 
-    def _legend_entries(self, shown: _Shown) -> list[tuple[QColor, str]]:
+    def _legend_entries(self, shown: Shown) -> list[tuple[QColor, str]]:
         entries = [
             (category_colour(name), category_label(name))
             for name in self._ordered(shown.categories)
@@ -336,25 +325,29 @@ class MemoryPlot(PlotView):
                 value = int(line.values[length - 1])
                 if value > top:  # The arrow says that the line lies above what is shown.
                     name = self.tr("{source}: {bytes} ↑").format(
-                        source=name, bytes=format_bytes(value)
+                        source=name, bytes=bytes_form(value)(value)
                     )
                 entries.append((line_colour, name))
         return entries
 
-    def _note(self, shown: _Shown) -> str:
+    def _note(self, shown: Shown) -> str:
         if self._frozen is not None:
             return self.tr("view paused, the run goes on")
+        if shown.is_ahead:
+            return self.tr("forecast; a run takes its place")
         if shown.final:
             return self.tr("by what each tensor turned out to be")
         return self.tr("live, by phase of birth") if shown.length else ""
 
-    def _description(self, shown: _Shown) -> str:
-        peak = shown.peak()
-        if peak is None:
-            return self.empty_sentence() or ""
-        return self.tr("Peak {bytes} at {time}.").format(
-            bytes=format_bytes(peak[1]), time=self._time(peak[0])
-        )
+    def _description(self, shown: Shown) -> str:
+        peak, sentences = shown.peak(), [self.empty_sentence() or ""]
+        if shown.forecast is not None:
+            sentences.append(f"{forecast_words(shown.forecast)}.")
+        if peak is not None:
+            form = self.tr("Peak {bytes} at {time}.")
+            time = self._time(peak[0])
+            sentences.append(form.format(bytes=bytes_form(peak[1])(peak[1]), time=time))
+        return " ".join(sentence for sentence in sentences if sentence)
 
     def _source_name(self, source: str) -> str:
         if source == "driver":
@@ -390,11 +383,3 @@ class MemoryPlot(PlotView):
         self.x_axis.following_changed.connect(self.request_redraw)
         self.x_axis.span_changed.connect(self.request_redraw)
         self.request_redraw()
-
-
-def _is_hidden_by_baseline(shown: _Shown) -> bool:
-    """True where what the workload adds would be a thin line on top of what existed before."""
-    peak = shown.peak()
-    if not shown.baseline or peak is None:
-        return False
-    return peak[1] - shown.baseline < _THIN * shown.baseline

@@ -15,11 +15,13 @@ from hogui.plots.table_dialog import Rows
 from hogui.plots.view import PlotView
 from hogui.plots.x_axis import Span
 from hogui.theme import GRID, Size, category_colour, theme
-from hogui.units import format_bytes, format_seconds
+from hogui.units import bytes_form, format_seconds
 
 _LANE_HEIGHT, _MOST_LANES = 28, 3
 _MARK = 3
 _NARROWEST_LABEL = 40
+_AHEAD = 0.6
+"""How strongly phases are painted that are only expected."""
 _GROUP = ": "
 _COLOURS = {
     "forward": "activations",
@@ -59,6 +61,7 @@ class PhasePlot(PlotView):
         self._rows: list[PhaseRow] = []
         self._open: tuple[str, float] | None = None
         self._frozen: list[PhaseRow] | None = None
+        self._is_ahead = False
         super().__init__(self.tr("Phases"), parent, x_ticks=None, y_ticks=None)
         self.setObjectName("phasePlot")
         layout = QHBoxLayout(self)
@@ -77,6 +80,7 @@ class PhasePlot(PlotView):
     def clear(self) -> None:
         """Forgets all phases."""
         self._rows, self._open, self._frozen = [], None, None
+        self._is_ahead = False
         self.request_redraw()
 
     def start_phase(self, name: str, t_s: float) -> None:
@@ -93,11 +97,23 @@ class PhasePlot(PlotView):
             self._open = None
         self.request_redraw()
 
-    def set_phases(self, rows: Sequence[PhaseRow | tuple[str | float | None, ...]]) -> None:
-        """Puts the finished phases with their figures in place of the live ones."""
-        self._rows = [PhaseRow(*row) for row in rows]
+    def set_phases(
+        self, rows: Sequence[PhaseRow | tuple[str | float | None, ...]], *, ahead: bool = False
+    ) -> None:
+        """Puts the finished phases with their figures in place of the live ones.
+
+        Args:
+            rows: the phases.
+            ahead: whether they are a forecast, painted faintly.
+        """
+        self._rows, self._is_ahead = [PhaseRow(*row) for row in rows], ahead
         self._open = None
         self.request_redraw()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the phases are a forecast."""
+        return self._is_ahead
 
     def set_paused(self, paused: bool) -> None:
         """Freezes the view, not the run."""
@@ -147,6 +163,7 @@ class PhasePlot(PlotView):
         metrics = QFontMetricsF(font)
         spans = _spans(self._shown())
         lanes = _lanes(spans)
+        painter.setOpacity(_AHEAD if self._is_ahead else 1.0)
         for span in spans:
             box = _box(span, lanes, mapping)
             if box.right() < 0 or box.left() > mapping.width:
@@ -191,25 +208,22 @@ class PhasePlot(PlotView):
         return _lanes(_spans(self._shown()))
 
     def _sentence(self, row: PhaseRow) -> str:
-        lines = [row.name]
-        lines.append(
-            self.tr("{seconds} in the memory pass").format(
-                seconds=format_seconds(row.end_s - row.start_s)
-            )
-        )
+        form = self.tr("{seconds} in the memory pass")
+        if self._is_ahead:
+            form = self.tr("forecast: {seconds}")
+        lines = [row.name, form.format(seconds=format_seconds(row.end_s - row.start_s))]
         if row.clean_duration_s is not None:
             lines.append(
                 self.tr("{seconds} in a timed repetition").format(
                     seconds=format_seconds(row.clean_duration_s)
                 )
             )
+        size = bytes_form(max(row.peak_bytes or 0, abs(row.retained_bytes or 0)))
         if row.peak_bytes is not None:
-            lines.append(self.tr("peak {bytes}").format(bytes=format_bytes(row.peak_bytes)))
+            lines.append(self.tr("peak {bytes}").format(bytes=size(row.peak_bytes)))
         if row.retained_bytes is not None:
             lines.append(
-                self.tr("{bytes} more alive at its end").format(
-                    bytes=format_bytes(row.retained_bytes)
-                )
+                self.tr("{bytes} more alive at its end").format(bytes=size(row.retained_bytes))
             )
         if row.result_norm is not None:
             lines.append(self.tr("norm of its result {norm:.4g}").format(norm=row.result_norm))

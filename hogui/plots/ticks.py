@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from hogui.units import Scale, bytes_scale, seconds_scale, tick_decimals, tick_step, ticks
+from hogui.units import MIB, Scale, bytes_scale, seconds_scale, tick_decimals, tick_step, ticks
 
 _EDGE = 0.05
 
@@ -20,8 +20,8 @@ Ticker = Callable[[float, float, int], Ticks]
 
 
 def bytes_ticks(low: float, high: float, at_most: int) -> Ticks:
-    """Ticks for bytes in the binary unit that suits the highest value."""
-    return _scaled(low, high, at_most, bytes_scale(max(abs(low), abs(high))))
+    """Ticks for bytes in MiB, or in the greater unit that suits the highest value."""
+    return _scaled(low, high, at_most, bytes_scale(max(abs(low), abs(high), MIB)))
 
 
 def seconds_ticks(low: float, high: float, at_most: int, origin: float = 0.0) -> Ticks:

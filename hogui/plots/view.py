@@ -67,7 +67,7 @@ class PlotView(QWidget):
         self.x_axis = XAxis(self)
         self.y_share = YShare()
         self.canvas = Canvas(self._paint, self._unless_empty(x_ticks), self._unless_empty(y_ticks))
-        self._stale = True
+        self._stale = self._was_empty = True
         self._taking_picture = False
         self._drawn_range: tuple[float, float] | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -101,6 +101,9 @@ class PlotView(QWidget):
     @abstractmethod
     def paint_data(self, painter: QPainter, mapping: Mapping) -> None:
         """Paints the data, in pixels."""
+
+    def paint_empty(self, painter: QPainter, mapping: Mapping) -> None:
+        """Paints what is there before any data."""
 
     def read_out_at(self, x: float) -> tuple[str, list[ReadOutRow]] | None:
         """Title and rows of the read-out at the cursor."""
@@ -313,6 +316,11 @@ class PlotView(QWidget):
         self.announce_extent()
         low, high = self.y_share.need(self, *self.needed_y(*self.x_axis.range))
         self.canvas.box.setYRange(low, high if high > low else low + 1, padding=0)
+        is_empty = self.empty_sentence() is not None
+        if is_empty != self._was_empty:
+            # An axis whose range stays keeps its picture, with figures or without.
+            self._was_empty = is_empty
+            self.canvas.redraw_axes()
         self.refresh()
 
     # Painting.
@@ -322,6 +330,7 @@ class PlotView(QWidget):
         painter.fillRect(mapping.area, QColor(tokens.surface))
         sentence = self.empty_sentence()
         if sentence is not None:
+            self.paint_empty(painter, mapping)
             empty_text(painter, mapping.area, sentence)
             return
         self._paint_grid(painter, mapping)

@@ -55,5 +55,12 @@ def settings_help(layer: LayerSpec) -> str:
     return "\n".join([settings, *lines] if settings else lines)
 
 
+def about(layer: LayerSpec, column: Column) -> str:
+    """What is to say about a layer in a column, empty where its text says it all."""
+    if column is Column.SETTINGS:
+        return settings_help(layer)
+    return kind_help(type(layer)) if column is Column.KIND else ""
+
+
 def _tr(text: str) -> str:
     return QCoreApplication.translate("LayerTable", text)

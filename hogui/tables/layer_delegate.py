@@ -27,6 +27,7 @@ from core.spec.layers import LAYER_KINDS, LayerSpec
 from hogui.forms.names import declared_text
 from hogui.tables.layer_columns import Column, kind_help
 from hogui.tables.layer_model import PROBLEM_ROLE
+from hogui.tables.row_notes import NOTES_ROLE, row_tint
 from hogui.theme import theme
 
 Index = QModelIndex | QPersistentModelIndex
@@ -57,8 +58,9 @@ class LayerDelegate(QStyledItemDelegate):
     @override
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         tokens = theme().tokens
-        if index.data(PROBLEM_ROLE):
-            painter.fillRect(option.rect, QColor(tokens.error_surface))
+        tint = row_tint(index.data(NOTES_ROLE))
+        if tint is not None:
+            painter.fillRect(option.rect, QColor(getattr(tokens, tint)))
         option.rect = self._first_line(option)
         if index.column() in _FIGURES:
             option.rect = option.rect.adjusted(-OVERLAP, 0, 0, 0)

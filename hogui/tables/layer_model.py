@@ -18,6 +18,7 @@ from PySide6.QtCore import (
 )
 from typing_extensions import override
 
+from core.results.forecast import Finding
 from core.spec.declaration import InvalidSpec, Problem, declared_fields
 from core.spec.layers import (
     LAYER_KINDS,
@@ -29,8 +30,9 @@ from core.spec.layers import (
 )
 from core.spec.model import LayerRow, StackModel
 from hogui.forms.names import declared_text
-from hogui.tables.layer_columns import Column, kind_help, settings_help
+from hogui.tables.layer_columns import Column, about
 from hogui.tables.layer_text import layers_from_text, text_of_layers
+from hogui.tables.row_notes import NOTES_ROLE, LayerFindings, RowNote, row_notes
 from hogui.units import MISSING, format_count
 
 Index = QModelIndex | QPersistentModelIndex
@@ -73,6 +75,7 @@ class LayerModel(QAbstractTableModel):
         self._stack = StackModel(input_shape=(1,))
         self._entries: list[_Entry] = []
         self._trace: tuple[LayerRow, ...] = ()
+        self._findings = LayerFindings((), ())
 
     @property
     def layers(self) -> tuple[LayerSpec, ...]:
@@ -114,6 +117,11 @@ class LayerModel(QAbstractTableModel):
             for row, entry in enumerate(self._entries)
             if entry.draft is not None
         )
+
+    def set_findings(self, findings: Iterable[Finding]) -> None:
+        """What was found out about the layers of now; it stands while they keep their kinds."""
+        self._findings = LayerFindings(findings, self.layers)
+        self._announce_all()
 
     def discard_drafts(self) -> None:
         """Shows the layers' own settings again."""
@@ -225,12 +233,18 @@ class LayerModel(QAbstractTableModel):
             return column.alignment
         if role == PROBLEM_ROLE:
             return self._sentence(row)
+        if role == NOTES_ROLE:
+            return self._notes(row)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._sentence(row) or self._about(row, column)
+            return (
+                self._said(row)
+                or about(self._entries[row].layer, column)
+                or self._text(row, column)
+            )
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{column.title}: {self._text(row, column)}"
         if role == Qt.ItemDataRole.AccessibleDescriptionRole:
-            return self._sentence(row)
+            return self._said(row) or None
         return None
 
     @override
@@ -309,11 +323,11 @@ class LayerModel(QAbstractTableModel):
         draft = self._entries[row].draft
         return draft.sentence if draft is not None else self._trace[row].problem
 
-    def _about(self, row: int, column: Column) -> str:
-        layer = self._entries[row].layer
-        if column is Column.SETTINGS:
-            return settings_help(layer)
-        return kind_help(type(layer)) if column is Column.KIND else self._text(row, column)
+    def _notes(self, row: int) -> tuple[RowNote, ...]:
+        return row_notes(self._sentence(row), self._findings.of(row, self.layers))
+
+    def _said(self, row: int) -> str:
+        return "\n".join(note.sentence for note in self._notes(row))
 
     def _insert(self, row: int, entries: list[_Entry]) -> None:
         if not entries:
@@ -365,6 +379,9 @@ class LayerModel(QAbstractTableModel):
 
     def _retrace(self) -> None:
         self._trace = self._follow()
+        self._announce_all()
+
+    def _announce_all(self) -> None:
         if self._entries:
             last = self.index(len(self._entries) - 1, len(Column) - 1)
             self.dataChanged.emit(self.index(0, 0), last)

@@ -33,16 +33,16 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTabl
 from typing_extensions import override
 
 from core.spec.declaration import InvalidSpec
-from hogui.icons import pixmap
+from hogui.tables.fitting import changes_text_sizes
 from hogui.tables.layer_columns import Column
 from hogui.tables.layer_delegate import CELL_MARGINS, INSET, OVERLAP, LayerDelegate
-from hogui.tables.layer_model import PROBLEM_ROLE, LayerModel
+from hogui.tables.layer_model import LayerModel
 from hogui.tables.layer_text import layers_from_text
+from hogui.tables.row_notes import NOTES_ROLE, RowNote, notes_height, paint_notes
 from hogui.theme import Size, theme
 
 _ROWS_SHOWN = 10
 """Rows in view before the table scrolls by itself."""
-_ICON = 14
 _TITLE_INSET = 6
 """Left and right of a column's title, as the style sheet has it."""
 _EDIT_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_F2)
@@ -51,7 +51,7 @@ _EDIT_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_F2)
 class LayerTable(QTableView):
     """Layers one a row, edited in place, moved by dragging or by Alt and an arrow key.
 
-    A wrong row says what is wrong in a second line of its own.
+    A row says below itself what is wrong with it, and what is to be known about its layer.
 
     Signals:
         refused: what could not be pasted, and why, in one sentence.
@@ -167,7 +167,7 @@ class LayerTable(QTableView):
     @override
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+        if changes_text_sizes(event):
             self._fit()
 
     @override
@@ -288,7 +288,7 @@ class LayerTable(QTableView):
         for column, width in widths.items():
             self.setColumnWidth(column, width)
         for row in range(self._model.rowCount()):
-            self.setRowHeight(row, self._sentence_top(row) + self._sentence_height(row))
+            self.setRowHeight(row, self._notes_top(row) + self._notes_height(row))
         self.updateGeometry()
         self.updateEditorGeometries()
 
@@ -307,10 +307,9 @@ class LayerTable(QTableView):
     def _line_height(self) -> int:
         return self._delegate.line_height(self.fontMetrics().height())
 
-    def _sentence(self, row: int) -> str | None:
-        sentence = self._model.index(row, 0).data(PROBLEM_ROLE)
-        assert sentence is None or isinstance(sentence, str)
-        return sentence
+    def _notes(self, row: int) -> tuple[RowNote, ...]:
+        notes: tuple[RowNote, ...] = self._model.index(row, 0).data(NOTES_ROLE)
+        return notes
 
     def _long_settings(self, row: int) -> str:
         """Settings that have no room in their column and so get a line below it."""
@@ -318,26 +317,21 @@ class LayerTable(QTableView):
         room = self.columnWidth(Column.SETTINGS) - CELL_MARGINS
         return text if self.fontMetrics().horizontalAdvance(text) > room else ""
 
-    def _sentence_top(self, row: int) -> int:
-        """Height of what stands above the sentence of a row."""
+    def _notes_top(self, row: int) -> int:
+        """Height of what stands above the notes of a row."""
         second = self.fontMetrics().height() if self._long_settings(row) else 0
         return self._line_height() + second
 
-    def _sentence_height(self, row: int) -> int:
-        sentence = self._sentence(row)
-        if not sentence:
-            return 0
-        width = max(self.viewport().width() - _ICON - 3 * INSET, 1)
-        box = self.fontMetrics().boundingRect(QRect(0, 0, width, 10_000), int(_WRAP), sentence)
-        return box.height() + 4
+    def _notes_height(self, row: int) -> int:
+        return notes_height(self._notes(row), self.fontMetrics(), self.viewport().width())
 
     def _paint_below(self, painter: QPainter, row: int) -> None:
-        """What a row says below its cells: long settings, and what is wrong with it."""
+        """What a row says below its cells: long settings, and what one should know."""
         top, width = self.rowViewportPosition(row), self.viewport().width()
         if not QRect(0, top, width, self.rowHeight(row)).intersects(self.viewport().rect()):
             return
         tokens, metrics = theme().tokens, self.fontMetrics()
-        settings, sentence = self._long_settings(row), self._sentence(row)
+        settings = self._long_settings(row)
         current = self.currentIndex()
         is_current = (current.row(), current.column()) == (row, Column.SETTINGS)
         is_edited = is_current and self.state() is QAbstractItemView.State.EditingState
@@ -350,12 +344,8 @@ class LayerTable(QTableView):
             if is_current and self.hasFocus():
                 painter.setPen(QColor(tokens.accent))
                 painter.drawRect(line.adjusted(-4, -1, -5, 0))
-        if sentence:
-            top += self._sentence_top(row)
-            rect = QRect(0, top, width, self._sentence_height(row))
-            painter.drawPixmap(INSET, top + 1, pixmap("error", tokens.error, _ICON))
-            painter.setPen(QColor(tokens.error))
-            painter.drawText(rect.adjusted(_ICON + 2 * INSET, 0, -INSET, -4), _WRAP, sentence)
+        painter.setFont(self.font())
+        paint_notes(painter, self._notes(row), top + self._notes_top(row), width)
 
     def _paint_invitation(self, painter: QPainter) -> None:
         painter.setPen(QColor(theme().tokens.text_secondary))
@@ -387,6 +377,3 @@ class LayerTable(QTableView):
     def _set_target(self, row: int | None) -> None:
         self._target = row
         self.viewport().update()
-
-
-_WRAP = Qt.TextFlag.TextWordWrap | Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop

@@ -1,4 +1,4 @@
-"""What a measurement says, as rows: the outcome, warnings, memory, time, phases, layers."""
+"""What a measurement says, as rows: outcome, warnings, memory, time, check, phases, layers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ from math import isfinite
 from PySide6.QtCore import QCoreApplication
 
 from core.results.categories import CATEGORIES
-from core.results.measurement import LayerCost, Measurement, Memory, Phase, Timing
+from core.results.forecast import Forecast
+from core.results.measurement import Check, LayerCost, Measurement, Memory, Phase, Timing
 from core.results.outcome import Outcome
+from core.results.statistics import explain
 from core.spec.layers import LAYER_KINDS, shape_text
 from hogui.category_labels import category_label
 from hogui.forms.names import declared_text
-from hogui.tables.rows_model import Cell, Look, Row
+from hogui.tables.rows_model import Cell, Look, Row, Segment
 from hogui.theme import category_colour
-from hogui.units import BYTES, MIB, MISSING, column_decimals, format_count, seconds_scale
+from hogui.units import (
+    BYTES,
+    MIB,
+    MINUS,
+    MISSING,
+    column_decimals,
+    format_bytes,
+    format_count,
+    seconds_scale,
+)
 
 COLUMNS = 5
 """Cells of the widest row."""
@@ -40,22 +51,68 @@ def _rows(result: Measurement) -> Iterator[Row]:
     why_absent = " ".join(result.warnings) or result.sentence
     icon, token = _OUTCOME_ICONS.get(result.outcome, ("error", "error"))
     yield _sentence(result.sentence, icon, token)
+    if result.check is not None and not result.check.passed:
+        yield _sentence(failed_check(result.check), "error", "error")
     for warning in result.warnings:
         yield _sentence(warning, "warning", "warning")
-    yield from _memory(result.memory, why_absent)
+    yield from _memory(result.memory, result.forecast, why_absent)
     yield from _time(result.time, why_absent)
+    if result.check is not None:
+        yield from _check(result.check)
     if result.phases:
         yield from _phases(result.phases, why_absent)
     if result.layers:
-        yield from _layers(result.layers, why_absent)
-    if result.check is not None:
-        yield _heading(_tr("Check"), _tr("Relative error"))
-        verdict = "" if result.check.passed else _tr(" (failed)")
-        error = result.check.relative_error
-        yield _figures(result.check.method + verdict, _number(error, "{:.2e}", why_absent))
+        yield from _layers(result.layers, result.memory, why_absent)
 
 
-def _memory(memory: Memory | None, why_absent: str) -> Iterator[Row]:
+def failed_check(check: Check) -> str:
+    """What went wrong, in one sentence."""
+    if check.relative_error is None:
+        return _tr("The check failed; its error could not be computed.")
+    if check.tolerance is None:
+        return _tr("The check failed: its relative error is {error:.1e}.").format(
+            error=check.relative_error
+        )
+    form = _tr("The check failed: its relative error is {error:.1e}, of {most:.1e} allowed.")
+    return form.format(error=check.relative_error, most=check.tolerance)
+
+
+def _check(check: Check) -> Iterator[Row]:
+    yield _heading(_tr("Check"), _tr("Relative error"), _tr("Allowed"))
+    icon, token, verdict = (
+        ("check", "success", _tr("Passed")) if check.passed else ("error", "error", _tr("Failed"))
+    )
+    why = " ".join(check.failures) or _tr("It could not be computed.")
+    yield _figures(
+        Cell(verdict, verdict, icon=icon, token=token, tip=check.method),
+        _number(check.relative_error, "{:.1e}", why),
+        _number(check.tolerance, "{:.1e}", ""),
+    )
+    for failure in check.failures:
+        yield _sentence(failure, "error", "error")
+    yield _sentence(check.method, "info", "text_secondary")
+
+
+def _forecast(forecast: Forecast, memory: Memory, mib: _MibColumn) -> Row:
+    """The forecast peak beside the measured one."""
+    off = forecast.peak_bytes - memory.peak_bytes
+    sign = "+" if off > 0 else MINUS if off < 0 else ""
+    difference = _tr("{bytes} off").format(bytes=sign + format_bytes(abs(off)))
+    tip = _tr("forecast {forecast} MiB, measured {measured} MiB, {difference}").format(
+        forecast=mib.cell(forecast.peak_bytes).text,
+        measured=mib.cell(memory.peak_bytes).text,
+        difference=difference,
+    )
+    sentences = "\n".join([tip, *forecast.reasons])
+    label = _tr("Forecast of the peak") if forecast.exact else _tr("Forecast, at least")
+    return _figures(
+        Cell(label, label, tip=sentences),
+        mib.cell(forecast.peak_bytes),
+        Cell(difference, difference, tip=sentences, at_right=True),
+    )
+
+
+def _memory(memory: Memory | None, forecast: Forecast | None, why_absent: str) -> Iterator[Row]:
     yield _heading(_tr("Memory"), _tr("MiB"), _tr("Share"))
     if memory is None:
         yield _figures(_tr("Peak above baseline"), _absent(why_absent))
@@ -65,7 +122,19 @@ def _memory(memory: Memory | None, why_absent: str) -> Iterator[Row]:
     mib = _MibColumn([total])
     peak, baseline = memory.peak_bytes, memory.baseline_bytes
     what_baseline = _tr("Parameters, buffers and data that exist before the run")
+    held = _held_at_peak(memory)
+    yield _bar(
+        Segment(
+            category_label(name),
+            size / total,
+            _share(size, total).text,
+            swatch=category_colour(name).name(),
+        )
+        for name, size in held.items()
+    )
     yield _figures(_tr("Peak above baseline"), mib.cell(peak), _share(peak, total))
+    if forecast is not None:
+        yield _forecast(forecast, memory, mib)
     yield _figures(
         Cell(_tr("Baseline"), tip=what_baseline), mib.cell(baseline), _share(baseline, total)
     )
@@ -80,12 +149,16 @@ def _memory(memory: Memory | None, why_absent: str) -> Iterator[Row]:
             mib.cell(memory.process_peak_bytes),
         )
     yield _heading(_tr("Held at the peak"), _tr("MiB"), _tr("Share"))
+    for name, size in held.items():
+        label = Cell(category_label(name), swatch=category_colour(name).name())
+        yield _figures(label, mib.cell(size), _share(size, total))
+
+
+def _held_at_peak(memory: Memory) -> dict[str, int]:
+    """The categories that held anything, in the order of stacking."""
     known = [name for name in CATEGORIES if name in memory.by_category]
-    for name in (*known, *(set(memory.by_category) - set(known))):
-        size = memory.by_category[name]
-        if size:
-            label = Cell(category_label(name), swatch=category_colour(name).name())
-            yield _figures(label, mib.cell(size), _share(size, total))
+    names = (*known, *sorted(set(memory.by_category) - set(known)))
+    return {name: size for name in names if (size := memory.by_category[name])}
 
 
 def _time(time: Timing | None, why_absent: str) -> Iterator[Row]:
@@ -116,6 +189,10 @@ def _time(time: Timing | None, why_absent: str) -> Iterator[Row]:
     }
     yield _figures(_tr("Verdict"), verdict[time.verdict])
     yield _figures(_tr("Repetitions"), Cell(str(len(time.samples_s)), len(time.samples_s)))
+    if time.verdict == "stable":
+        yield _sentence(explain(time), "info", "text_secondary")
+    else:
+        yield _sentence(explain(time), "warning", "warning")
 
 
 def _phases(phases: tuple[Phase, ...], why_absent: str) -> Iterator[Row]:
@@ -132,19 +209,40 @@ def _phases(phases: tuple[Phase, ...], why_absent: str) -> Iterator[Row]:
         )
 
 
-def _layers(layers: tuple[LayerCost, ...], why_absent: str) -> Iterator[Row]:
+def _layers(layers: tuple[LayerCost, ...], memory: Memory | None, why_absent: str) -> Iterator[Row]:
     mib = _MibColumn(layer.bytes_at_peak for layer in layers)
     yield _heading(_tr("Layers"), _tr("At peak MiB"), _tr("Parameters"), _tr("Output"))
+    if memory is not None and memory.total_bytes:
+        yield _bar(_layer_segments(layers, memory.total_bytes))
     for layer in layers:
-        cls = LAYER_KINDS.get(layer.kind)
-        title = declared_text(cls.title) if cls is not None else layer.kind
         shape = shape_text(layer.output_shape)
         yield _figures(
-            f"{layer.index + 1}  {title}",
+            _layer_name(layer),
             mib.cell(layer.bytes_at_peak, why_absent),
             Cell(format_count(layer.parameters), layer.parameters),
             Cell(shape, shape, at_right=True),
         )
+
+
+def _layer_segments(layers: tuple[LayerCost, ...], total: int) -> Iterator[Segment]:
+    """What each layer held of all that was held, and what no layer did."""
+    held = sum(layer.bytes_at_peak or 0 for layer in layers)
+    whole = max(total, held)
+    for layer in layers:
+        if layer.bytes_at_peak:
+            share = _share(layer.bytes_at_peak, whole)
+            token = "accent" if layer.index % 2 == 0 else "accent_hover"
+            yield Segment(_layer_name(layer), layer.bytes_at_peak / whole, share.text, token=token)
+    if whole > held:
+        share = _share(whole - held, whole)
+        name, left = _tr("no layer"), (whole - held) / whole
+        yield Segment(name, left, share.text, token="border_strong")
+
+
+def _layer_name(layer: LayerCost) -> str:
+    cls = LAYER_KINDS.get(layer.kind)
+    title = declared_text(cls.title) if cls is not None else layer.kind
+    return f"{layer.index + 1}  {title}"
 
 
 class _MibColumn:
@@ -191,6 +289,10 @@ def _figures(label: str | Cell, *cells: Cell) -> Row:
 
 def _sentence(text: str, icon: str, token: str) -> Row:
     return Row((Cell(text, text, icon=icon, token=token),), Look.SENTENCE)
+
+
+def _bar(segments: Iterable[Segment]) -> Row:
+    return Row((Cell(""),), Look.BAR, tuple(segments))
 
 
 def _absent(why: str) -> Cell:

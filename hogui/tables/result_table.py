@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QAction,
     QColor,
     QFontMetrics,
     QGuiApplication,
+    QHelpEvent,
     QKeySequence,
     QPainter,
     QPaintEvent,
@@ -19,12 +20,15 @@ from PySide6.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
+    QToolTip,
 )
 from typing_extensions import override
 
 from core.results.measurement import Measurement
+from hogui.tables.fitting import changes_text_sizes
 from hogui.tables.result_rows import COLUMNS, result_rows
-from hogui.tables.rows_model import ICON_SIDE, LOOK_ROLE, Look, RowsModel
+from hogui.tables.rows_model import ICON_SIDE, LOOK_ROLE, SEGMENTS_ROLE, Look, RowsModel
+from hogui.tables.share_bar import bar_height, paint_bar, segment_at
 from hogui.theme import GRID, Size, theme
 
 _PADDING = 5
@@ -37,6 +41,8 @@ _SLACK = 3
 """Digits of equal width may be painted a little wider than they are measured."""
 
 _LEAST_NAME = 30 * GRID
+_ACROSS = (Look.SENTENCE, Look.BAR)
+"""Looks of rows that go across all columns."""
 
 
 class ResultTable(QTableView):
@@ -72,7 +78,7 @@ class ResultTable(QTableView):
         self.clearSpans()
         self._model.set_rows(result_rows(result) if result is not None else ())
         for row in range(self._model.rowCount()):
-            if self._model.row(row).look is Look.SENTENCE:
+            if self._model.row(row).look in _ACROSS:
                 self.setSpan(row, 0, 1, self._model.columnCount())
         self._fit()
 
@@ -93,7 +99,7 @@ class ResultTable(QTableView):
     @override
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+        if changes_text_sizes(event):
             self._fit()
 
     @override
@@ -137,7 +143,7 @@ class ResultTable(QTableView):
         widest = 0
         for number in range(self._model.rowCount()):
             row = self._model.row(number)
-            if row.look is Look.SENTENCE or column >= len(row.cells):
+            if row.look in _ACROSS or column >= len(row.cells):
                 continue
             cell = row.cells[column]
             metrics = self.fontMetrics()
@@ -153,12 +159,33 @@ class ResultTable(QTableView):
             return line + _GAP
         if row.look is Look.FIGURES:
             return line - 4
+        if row.look is Look.BAR:
+            return bar_height()
         room = QRect(0, 0, max(width - ICON_SIDE - 6 - 2 * _INSET, 1), 100_000)
         wrap = int(Qt.TextFlag.TextWordWrap)
         return self.fontMetrics().boundingRect(room, wrap, row.cells[0].text).height() + 8
 
 
+def _bar_area(row: QRect) -> QRectF:
+    return QRectF(row.adjusted(_INSET, 0, -_INSET, 0))
+
+
 class _ResultDelegate(QStyledItemDelegate):
+    @override
+    def helpEvent(
+        self,
+        event: QHelpEvent,
+        view: QAbstractItemView,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> bool:
+        """Of a bar, the segment under the pointer says its name and figure."""
+        if index.data(LOOK_ROLE) is not Look.BAR:
+            return super().helpEvent(event, view, option, index)
+        found = segment_at(index.data(SEGMENTS_ROLE), _bar_area(option.rect), event.pos().x())
+        QToolTip.showText(event.globalPos(), found.label if found is not None else "", view)
+        return True
+
     @override
     def paint(
         self,
@@ -167,6 +194,9 @@ class _ResultDelegate(QStyledItemDelegate):
         index: QModelIndex | QPersistentModelIndex,
     ) -> None:
         whole = QRect(option.rect)
+        if index.data(LOOK_ROLE) is Look.BAR:
+            paint_bar(painter, _bar_area(whole), index.data(SEGMENTS_ROLE))
+            return
         if index.column():
             option.rect = whole.adjusted(-_OVERLAP, 0, 0, 0)
         is_heading = index.data(LOOK_ROLE) is Look.HEADING

@@ -25,6 +25,8 @@ SORT_ROLE = int(Qt.ItemDataRole.UserRole)
 """What a proxy sorts by: numbers as numbers, absent ones below all others."""
 LOOK_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 """The row's `Look`."""
+SEGMENTS_ROLE = int(Qt.ItemDataRole.UserRole) + 2
+"""The segments of a bar."""
 ICON_SIDE = 14
 _ROOT = QModelIndex()
 
@@ -37,6 +39,8 @@ class Look(Enum):
     """Names a group of rows and the columns that these use."""
     SENTENCE = "sentence"
     """One sentence across all columns."""
+    BAR = "bar"
+    """The shares of a whole as a stacked bar across all columns."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,36 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A part of a bar.
+
+    Attributes:
+        share: of the whole, from 0 to 1.
+        figure: the share as people read it.
+        swatch: its colour as `#RRGGBB`, empty where the theme has it.
+        token: name of the theme's colour.
+    """
+
+    name: str
+    share: float
+    figure: str
+    swatch: str = ""
+    token: str = "accent"
+
+    @property
+    def label(self) -> str:
+        """Name and figure."""
+        return f"{self.name} {self.figure}"
+
+
+@dataclass(frozen=True)
 class Row:
     """One row; columns beyond its cells are empty."""
 
     cells: tuple[Cell, ...]
     look: Look = Look.FIGURES
+    segments: tuple[Segment, ...] = ()
+    """Of a bar, from left to right."""
 
 
 class RowsModel(QAbstractTableModel):
@@ -104,6 +133,8 @@ class RowsModel(QAbstractTableModel):
             writer.writerow(self._headers)
         for number in range(len(self._rows)) if rows is None else rows:
             row = self._rows[number]
+            if row.look is Look.BAR:  # The rows below it have its figures.
+                continue
             writer.writerow([_plain(cell) for cell in row.cells])
         return text.getvalue()
 
@@ -132,6 +163,8 @@ class RowsModel(QAbstractTableModel):
         row = self._rows[index.row()]
         if role == LOOK_ROLE:
             return row.look
+        if role == SEGMENTS_ROLE:
+            return row.segments
         if index.column() >= len(row.cells):
             return None
         cell = row.cells[index.column()]
@@ -147,6 +180,8 @@ class RowsModel(QAbstractTableModel):
             return _alignment(at_right=at_right, look=row.look)
         if role == Qt.ItemDataRole.AccessibleDescriptionRole:
             return cell.tip or None
+        if role == Qt.ItemDataRole.AccessibleTextRole and row.segments:
+            return ", ".join(segment.label for segment in row.segments)
         return self._look(row.look, cell, index.column(), role)
 
     def _look(self, look: Look, cell: Cell, column: int, role: int) -> Any:

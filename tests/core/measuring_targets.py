@@ -13,14 +13,23 @@ from typing import Any
 
 from core.results.device import Device
 from core.results.events import Event, Finished, Repetition, StageStarted, Started, Warned
+from core.results.forecast import Forecast
 from core.spec.declaration import InvalidSpec, Problem
 from core.spec.run import RunSpec
 from tests.fake_core import DEVICES, FakeCore
 
 
-def finishes(spec: RunSpec, *, run_id: str, force: bool, save_tensors: Path | None) -> Any:
+def finishes(
+    spec: RunSpec,
+    *,
+    run_id: str,
+    force: bool,
+    save_tensors: Path | None,
+    forecast: Forecast | None,
+) -> Any:
     if save_tensors is not None:
-        save_tensors.write_text(f"forced: {force}")
+        peak = None if forecast is None else forecast.peak_bytes
+        save_tensors.write_text(f"forced: {force}, forecast: {peak}")
     return FakeCore(pause_s=0.005).run(spec, run_id=run_id)
 
 

@@ -328,7 +328,10 @@ def test_that_a_folder_that_cannot_be_made_is_refused_before_the_run(
 
 def test_that_an_unknown_command_is_answered_with_those_there_are(capsys: Output) -> None:
     said = refused(capsys, "mesure")
-    assert said == ("mesure is not a command; commands: run, presets, devices, history, export.")
+    assert said == (
+        "mesure is not a command; commands: run, forecast, check, compare, script, presets, "
+        "devices, history, export."
+    )
 
 
 # -------------------------------------------------------------------------------------- lists
@@ -399,8 +402,9 @@ def test_that_exporting_an_unknown_run_writes_nothing(capsys: Output, tmp_path: 
 def test_that_help_and_version_are_no_errors(capsys: Output) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in ("run", "presets", "devices", "history", "export"))
-    for absent in ("sweep", "forecast", "advise", "--html"):
+    present = ("run", "forecast", "check", "compare", "script", "presets", "devices", "history")
+    assert all(name in text for name in (*present, "export"))
+    for absent in ("sweep", "advise", "--html"):
         assert absent not in text
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"hogui {__version__}"

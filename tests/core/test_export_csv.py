@@ -77,6 +77,9 @@ def test_that_the_figures_of_a_run_come_back_equal(runs: list[Run], tables: Tabl
     assert int(row["repetitions"]) == len(result.time.samples_s)
     assert int(row["forecast_peak_bytes"]) == 12345
     assert float(row["check_relative_error"]) == 1.25e-11
+    assert json.loads(row["check_passed"]) is True
+    assert json.loads(row["forecast_exact"]) is True
+    assert row["time_verdict"] in ("stable", "noisy")
     assert datetime.fromisoformat(row["started_at"]).utcoffset() is not None
 
 

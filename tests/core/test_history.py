@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from core.history import FILE_NAME, History, HistoryError, UnknownRun, Unreadable, home
+from core.history import FILE_NAME, History, HistoryError, UnknownRun, Unreadable
+from core.home import home
 from core.results.events import Finished, Started
 from core.results.measurement import Measurement
 from core.results.memory_timeline import MemoryTimeline

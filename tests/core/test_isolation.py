@@ -16,6 +16,7 @@ import pytest
 from core.isolation import Isolation, NotReady, crash_sentence
 from core.isolation.nursery import End, StartMethod
 from core.results.events import Event, Finished, MemorySamples, ResidentSample, Warned
+from core.results.forecast import Forecast
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
 from core.spec.presets import preset
@@ -100,8 +101,9 @@ def test_that_resident_memory_is_sampled_from_outside_into_curve_and_result(isol
 
 def test_that_the_options_of_a_run_reach_the_child(isolated: Make, tmp_path: Path) -> None:
     file = tmp_path / "tensors"
-    list(isolated("finishes").run(SPEC, force=True, save_tensors=file))
-    assert file.read_text() == "forced: True"
+    forecast = Forecast(peak_bytes=123, exact=True, seconds=None)
+    list(isolated("finishes").run(SPEC, force=True, save_tensors=file, forecast=forecast))
+    assert file.read_text() == "forced: True, forecast: 123"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")

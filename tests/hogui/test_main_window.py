@@ -12,6 +12,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QComboBox,
+    QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
@@ -66,6 +67,7 @@ def test_that_the_window_has_its_public_widgets_and_actions(open_window: OpenWin
         (QToolButton, "newTabButton"),
         (QToolButton, "splitButton"),
         (QComboBox, "deviceCombo"),
+        (QLabel, "forecastLabel"),
         (QProgressBar, "progressBar"),
     ):
         assert window.findChild(kind, name) is not None, name
@@ -95,7 +97,7 @@ def test_that_the_current_tab_has_its_public_widgets(open_window: OpenWindow) ->
 
 def test_that_nothing_of_later_pages_is_there(open_window: OpenWindow) -> None:
     window = open_window()
-    for name in ("forecastLabel", "comparePage", "sweepPage", "historyPage"):
+    for name in ("comparePage", "sweepPage", "historyPage"):
         assert window.findChild(QWidget, name) is None
 
 

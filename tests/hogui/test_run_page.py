@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from PySide6.QtWidgets import QSpinBox
 
+from core.results.comparison import compare
 from core.results.events import Event, Finished, Started
+from core.results.measurement import Measurement
 from core.results.outcome import Outcome
+from core.results.statistics import timing
 from core.spec.presets import preset
 from core.spec.run import RunSpec
 from hogui.open_tab import OpenTab
-from hogui.pages.compare_strip import Compared, CompareStrip, comparison
+from hogui.pages.compare_strip import Compared, CompareStrip, comparison, verdict_text
 from hogui.pages.run_page import RunPage
 from hogui.progress import Progress
 from hogui.run_worker import Job
@@ -224,7 +229,7 @@ def _finished(spec: RunSpec) -> Compared:
 def test_that_a_comparison_lists_ratios_and_only_what_differs() -> None:
     spec = preset("lecture-second-order").spec
     deeper = spec.with_changes({"workload.order": 3, "name": "deeper"})
-    peak, time, *settings = comparison(
+    peak, time, _check, *settings = comparison(
         [_finished(spec), _finished(deeper), Compared("new", deeper, None)]
     )
     first, second = (compared.result.memory for compared in (_finished(spec), _finished(deeper)))
@@ -296,3 +301,69 @@ def test_that_the_configuration_takes_its_place_at_once(page: RunPage, tab: Open
     unseen.show()
     assert unseen.panel.width() >= 300
     unseen.close()
+
+
+def _timed(result: Measurement, seconds: Sequence[float]) -> Measurement:
+    return result.model_copy(update={"time": timing(seconds, None)})
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [(2.0, "slower, 2.00×"), (0.5, "faster, 0.500×"), (1.0, "same, 1.00×")],
+)
+def test_that_each_run_gets_a_verdict_against_the_first(factor: float, text: str) -> None:
+    result = _finished(preset("lecture-second-order").spec).result
+    steady = [0.010 + 1e-6 * (index % 5) for index in range(50)]
+    one = _timed(result, steady)
+    other = _timed(result, [factor * seconds for seconds in steady])
+    assert verdict_text(compare(one, other)).startswith(text)
+
+
+def test_that_few_samples_give_no_interval_and_no_runs_a_dash() -> None:
+    result = _finished(preset("lecture-second-order").spec).result
+    assert verdict_text(compare(_timed(result, [1.0]), _timed(result, [1.0]))) == "cannot tell"
+    assert verdict_text(None) == "–"
+
+
+def _strip(qtbot: object, *results: Measurement | None) -> CompareStrip:
+    strip = CompareStrip()
+    qtbot.addWidget(strip)
+    tabs = []
+    for result in results:
+        tab = OpenTab(preset("lecture-second-order").spec)
+        tab.set_result(result, None)
+        tabs.append(tab)
+    strip.compare(tabs)
+    return strip
+
+
+def _texts(strip: CompareStrip, title: str) -> list[str]:
+    table = strip.table
+    row = next(row for row in range(table.rowCount()) if table.item(row, 0).text() == title)
+    return [table.item(row, column).text() for column in range(1, table.columnCount())]
+
+
+def test_that_runs_of_different_machines_are_compared_with_a_visible_warning(
+    qtbot: object,
+) -> None:
+    result = _timed(
+        _finished(preset("lecture-second-order").spec).result, [0.01 + 1e-6] * 20 + [0.01] * 20
+    )
+    elsewhere = result.environment.model_copy(update={"torch": "1.0", "cpu": "Another one"})
+    strip = _strip(qtbot, result, result.model_copy(update={"environment": elsewhere}))
+    assert not strip.warning_label.isHidden()
+    assert "different processors" in strip.warning_label.text()
+    assert "different versions of torch" in strip.warning_label.toolTip()
+    alike = _strip(qtbot, result, result)
+    assert alike.warning_label.isHidden()
+    assert _texts(alike, "Verdict on time")[0] == "reference"
+
+
+def test_that_the_strip_follows_results_and_shows_the_checks(qtbot: object) -> None:
+    result = _finished(preset("lecture-second-order").spec).result
+    failed = result.model_copy(update={"check": result.check.model_copy(update={"passed": False})})
+    strip = _strip(qtbot, result, None)
+    assert _texts(strip, "Check") == ["passed", "–"]
+    strip.tabs[1].set_result(failed, None)
+    assert _texts(strip, "Check") == ["passed", "failed"]
+    assert _texts(strip, "Verdict on time")[1] != "–"

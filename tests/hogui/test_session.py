@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
 
 from core.results.device import Device
 from core.results.events import Event, Finished, Started
@@ -13,6 +14,7 @@ from core.results.outcome import Outcome
 from core.spec.presets import preset
 from core.spec.run import RunSpec
 from hogui.open_tab import OpenTab, RunState
+from hogui.run_worker import RunWorker
 from hogui.session import Session, free_name
 from tests.fake_core import FakeCore
 
@@ -44,7 +46,7 @@ def make_session(qtbot: object, kept: Kept) -> Iterator[Callable[[FakeCore], Ses
     made: list[Session] = []
 
     def make(core: FakeCore) -> Session:
-        made.append(Session(lambda: core.run, kept))
+        made.append(Session(lambda job: core.run, kept))
         return made[-1]
 
     yield make
@@ -203,7 +205,7 @@ def test_that_a_source_that_breaks_becomes_a_sentence(qtbot: object, spec: RunSp
         yield from ()
         raise OSError("no more processes")
 
-    session, told = Session(lambda: broken, lambda event: None), []
+    session, told = Session(lambda job: broken, lambda event: None), []
     tab = session.open(spec)
     tab.noted.connect(lambda sentence, is_error: told.append((sentence, is_error)))
     session.run(tab)
@@ -212,13 +214,33 @@ def test_that_a_source_that_breaks_becomes_a_sentence(qtbot: object, spec: RunSp
     assert tab.state is RunState.IDLE
 
 
+def test_that_the_object_of_a_thread_outlives_it_but_not_for_long(
+    make_session: Callable[[FakeCore], Session],
+    spec: RunSpec,
+    finish: Finish,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Deleted at once, it is torn from a thread that still cleans up behind itself."""
+    session = make_session(FakeCore(repetitions=2))
+    tab = session.open(spec)
+    for _ in range(3):
+        session.run(tab)
+        finish(tab)
+    assert len(session.findChildren(RunWorker)) == 3
+    monkeypatch.setattr("hogui.session.LINGER_S", 0.0)
+    session.run(tab)
+    finish(tab)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert len(session.findChildren(RunWorker)) == 1
+
+
 def test_that_a_full_disk_is_told_and_costs_no_result(
     qtbot: object, spec: RunSpec, finish: Finish
 ) -> None:
     def full(event: Started | Finished) -> None:
         raise OSError("No space left on device")
 
-    session, told = Session(lambda: FakeCore().run, full), []
+    session, told = Session(lambda job: FakeCore().run, full), []
     tab = session.open(spec)
     tab.noted.connect(lambda sentence, is_error: told.append(sentence))
     session.run(tab)
@@ -248,7 +270,7 @@ def test_that_force_reaches_the_source(qtbot: object, spec: RunSpec, finish: Fin
         forced.append(force)
         return FakeCore().run(spec, run_id=run_id, cancelled=cancelled)
 
-    session = Session(lambda: source, lambda event: None)
+    session = Session(lambda job: source, lambda event: None)
     tab = session.open(spec)
     for force in (False, True):
         session.run(tab, force=force)

@@ -210,7 +210,7 @@ def test_that_the_read_out_names_every_category_held_at_the_cursor(filled):
     said = {row.name: row.value.replace("\N{NO-BREAK SPACE}", " ") for row in rows}
     assert title.startswith("0.6")
     assert said == {
-        "Total": "100 MiB",
+        "Total": "100.0 MiB",
         "Parameters": "10.0 MiB",
         "Activations": "40.0 MiB",
         "Graph of gradient 1": "50.0 MiB",

@@ -68,8 +68,8 @@ def test_that_the_tip_says_what_is_known_of_the_phase_under_the_pointer(phases, 
         "gradient 2",
         "1.00 s in the memory pass",
         "250 ms in a timed repetition",
-        "peak 3.00 MiB",
-        "2.00 MiB more alive at its end",
+        "peak 3.000 MiB",
+        "2.000 MiB more alive at its end",
         "norm of its result 1.25",
     ]
     assert box.left() == pytest.approx(float(mapping.x(1.0)), abs=1)

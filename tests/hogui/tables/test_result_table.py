@@ -10,8 +10,10 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QAbstractItemModelTester
 
 from core.results.environment import Environment
-from core.results.measurement import LayerCost, Measurement, Memory, Phase, Timing
+from core.results.forecast import Forecast
+from core.results.measurement import Check, LayerCost, Measurement, Memory, Phase, Timing
 from core.results.outcome import Outcome
+from core.results.statistics import explain
 from core.spec.model import StackModel
 from core.spec.presets import preset
 from core.spec.run import RunSpec
@@ -270,3 +272,123 @@ def test_that_names_give_way_before_figures_need_a_scroll_bar(qtbot) -> None:
     qtbot.waitUntil(lambda: table.viewport().width() < natural)
     assert table.horizontalScrollBar().maximum() == 0
     assert table.columnWidth(0) < natural / 2
+
+
+FORECAST = Forecast(peak_bytes=30 * MIB, exact=True, seconds=0.002)
+CHECK = Check(
+    method="Central differences on a copy.",
+    relative_error=2e-9,
+    passed=True,
+    tolerance=1e-7,
+)
+
+
+def _sentences(table):
+    model = table.model()
+    rows = [model.row(row) for row in range(model.rowCount())]
+    return {row.cells[0].text: row.cells[0].token for row in rows if row.look is Look.SENTENCE}
+
+
+@pytest.mark.parametrize(
+    ("peak", "exact", "label", "off"),
+    [
+        (30 * MIB, True, "Forecast of the peak", "0 B off"),
+        (31 * MIB, True, "Forecast of the peak", "+1.00 MiB off"),
+        (30 * MIB - 512, False, "Forecast, at least", "−512 B off"),
+    ],
+)
+def test_that_the_forecast_stands_below_the_measured_peak(table, peak, exact, label, off):
+    forecast = FORECAST.model_copy(update={"peak_bytes": peak, "exact": exact})
+    table.set_result(FINISHED.model_copy(update={"forecast": forecast}))
+    cells = rows_of(table)[label]
+    assert cells[0] == f"{peak / MIB:.2f}"
+    assert cells[1].replace("\N{NO-BREAK SPACE}", " ") == off
+    model = table.model()
+    row = next(row for row in range(model.rowCount()) if model.index(row, 0).data() == label)
+    tip = model.index(row, 1 + 1).data(Qt.ItemDataRole.ToolTipRole)
+    assert tip.startswith(f"forecast {peak / MIB:.2f} MiB, measured 30.00 MiB, ")
+
+
+def test_that_a_check_that_passed_shows_its_error_what_is_allowed_and_its_method(table):
+    table.set_result(FINISHED.model_copy(update={"check": CHECK}))
+    assert rows_of(table)["Passed"] == ["2.0e-09", "1.0e-07"]
+    sentences = _sentences(table)
+    assert sentences["Central differences on a copy."] == "text_secondary"
+    assert "error" not in sentences.values()
+
+
+def test_that_a_failed_check_is_red_at_the_top_and_lists_what_disagrees(table):
+    check = CHECK.model_copy(
+        update={"passed": False, "relative_error": 0.5, "failures": ("gradient 2 is off.",)}
+    )
+    table.set_result(FINISHED.model_copy(update={"check": check}))
+    sentence = table.model().row(1).cells[0]
+    assert (sentence.text, sentence.token) == (
+        "The check failed: its relative error is 5.0e-01, of 1.0e-07 allowed.",
+        "error",
+    )
+    assert rows_of(table)["Failed"] == ["5.0e-01", "1.0e-07"]
+    assert _sentences(table)["gradient 2 is off."] == "error"
+
+
+def test_that_an_error_that_could_not_be_computed_is_a_dash_with_its_reason(table):
+    check = CHECK.model_copy(
+        update={"passed": False, "relative_error": None, "failures": ("It is NaN.",)}
+    )
+    table.set_result(FINISHED.model_copy(update={"check": check}))
+    assert rows_of(table)["Failed"][0] == "–"
+    assert "The check failed; its error could not be computed." in _sentences(table)
+
+
+def test_that_the_verdict_on_time_is_explained(table):
+    table.set_result(FINISHED)
+    assert _sentences(table)[explain(FINISHED.time)] == "warning"
+    stable = FINISHED.time.model_copy(update={"verdict": "stable"})
+    table.set_result(FINISHED.model_copy(update={"time": stable}))
+    assert _sentences(table)[explain(stable)] == "text_secondary"
+
+
+def _bars(table):
+    model = table.model()
+    rows = [model.row(row) for row in range(model.rowCount())]
+    return [row.segments for row in rows if row.look is Look.BAR]
+
+
+def test_that_bars_show_where_the_peak_went_by_category_and_by_layer(table):
+    table.set_result(FINISHED)
+    categories, layers = _bars(table)
+    assert [(each.name, each.share, each.figure) for each in categories] == [
+        ("Parameters", 0.25, "25.0 %"),
+        ("Graph of gradient 1", 0.625, "62.5 %"),
+        ("Other", 0.125, "12.5 %"),
+    ]
+    assert [each.swatch for each in categories] == [
+        category_colour(name).name() for name in ("parameters", "graph_1", "other")
+    ]
+    assert [(each.name, each.share) for each in layers] == [
+        ("1  Linear", 1 / 40),
+        ("no layer", 39 / 40),
+    ]
+    assert sum(each.share for each in layers) == pytest.approx(1)
+
+
+def test_that_a_bar_is_painted_in_the_colours_of_its_categories(table, qtbot):
+    table.set_result(FINISHED)
+    table.show()
+    qtbot.waitExposed(table)
+    model = table.model()
+    row = next(row for row in range(model.rowCount()) if model.row(row).look is Look.BAR)
+    place = table.visualRect(model.index(row, 0))
+    image = table.viewport().grab(place).toImage()
+    colours = [image.pixelColor(x, 8).name() for x in range(image.width())]
+    for name, share in (("parameters", 0.25), ("graph_1", 0.625), ("other", 0.125)):
+        found = colours.count(category_colour(name).name()) / len(colours)
+        assert found == pytest.approx(share, abs=0.03), name
+
+
+def test_that_a_bar_reads_its_shares_aloud(table):
+    table.set_result(FINISHED)
+    model = table.model()
+    row = next(row for row in range(model.rowCount()) if model.row(row).look is Look.BAR)
+    said = model.index(row, 0).data(Qt.ItemDataRole.AccessibleTextRole)
+    assert said == "Parameters 25.0 %, Graph of gradient 1 62.5 %, Other 12.5 %"

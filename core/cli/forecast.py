@@ -1,0 +1,91 @@
+"""``hogui forecast``: what a run will cost, without computing it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from core.cli.refusal import Refused
+from core.cli.spec_argument import read_spec
+from core.cli.summary import print_forecast
+from core.cli.terminal import terminal
+from core.isolation import NotReady, forecaster
+from core.results.forecast import DeviceMemory
+from core.spec.declaration import InvalidSpec
+
+PATIENT_S: Final = 10.0
+"""How long unknown operations may be tried; the window asks again instead."""
+
+_UNITS: Final = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+
+
+def command(
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC", help="A file, the name of a preset, or - for stdin.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Prints the forecast as JSON.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,MEMORY",
+            help='Another CUDA device to fit into, for example "RTX 4090,24GiB"; it need not be '
+            "here.",
+        ),
+    ] = None,
+) -> int:
+    """Predicts, and prints what there is to know before running."""
+    wanted = read_spec(spec, changes or [])
+    memory = None if on is None else device_memory(on)
+    asked = forecaster()
+    try:
+        outlook = asked.ask(wanted, memory, PATIENT_S)
+    except InvalidSpec as error:
+        raise Refused(*(problem.sentence for problem in error.problems)) from None
+    except NotReady as error:
+        raise Refused(f"There is no forecast: {error}.", status=1) from None
+    finally:
+        asked.close()
+    if outlook.forecast is None:
+        raise Refused(f"There is no forecast. {outlook.absent}", status=1)
+    if json:
+        sys.stdout.write(outlook.forecast.model_dump_json(indent=2) + "\n")
+    else:
+        print_forecast(outlook.forecast, terminal())
+    return 0
+
+
+def device_memory(text: str) -> DeviceMemory:
+    """A device by its name and memory; 24GB and 24 GiB are different sizes.
+
+    Raises:
+        Refused: the text is no such thing.
+    """
+    name, comma, size = text.rpartition(",")
+    matched = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*", size)
+    unit = _UNITS.get(matched[2].upper()) if matched else None
+    if not comma or not name.strip() or matched is None or unit is None:
+        raise Refused(
+            f"--on: {text!r} was given; allowed: a name, a comma and a size with its unit, such as "
+            '"RTX 4090,24GiB".'
+        )
+    total = round(float(matched[1]) * unit)
+    if total <= 0:
+        raise Refused(f"--on: {text!r} was given; allowed: a size above 0.")
+    return DeviceMemory(name=name.strip(), total_bytes=total)

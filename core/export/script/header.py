@@ -1,0 +1,100 @@
+"""The top of the script: what it is, what it needs, and what a reader may want to change."""
+
+from __future__ import annotations
+
+import re
+
+from core.export.script.source import quoted
+from core.spec.run import RunSpec
+from core.spec.workloads import Maml
+
+_LONGEST_NAME = 60
+_FEW, _MANY = 5, 200
+
+_STANDARD = (
+    "base64",
+    "csv",
+    "gc",
+    "itertools",
+    "json",
+    "math",
+    "statistics",
+    "time",
+    "zlib",
+)
+_PARTIAL = "from functools import partial"
+_OTHERS = (
+    (r"\bnp\.", "import numpy as np"),
+    (r"\btorch\.", "import torch"),
+    (r"\bnn\.", "from torch import nn"),
+    (r"\bprofile\(", "from torch.autograd.profiler import profile"),
+    (r"\bF\.", "from torch.nn import functional as F"),
+    (r"\bcheckpoint\(", "from torch.utils.checkpoint import checkpoint"),
+)
+
+
+def docstring(spec: RunSpec) -> str:
+    """What the script computes and prints."""
+    printable = "".join(character for character in spec.name if character.isprintable())
+    name = " ".join(printable.translate({ord("\\"): "/", ord('"'): "'"}).split())
+    title = name[:_LONGEST_NAME] or "Untitled"
+    return (
+        f'"""{title}: {_about(spec)}.\n\n'
+        "Written by HoGUI and independent of it. Prints the median time, every sample, and the "
+        "peak and\nbaseline of memory in bytes, as JSON.\n"
+        '"""'
+    )
+
+
+def _about(spec: RunSpec) -> str:
+    workload = spec.workload
+    if isinstance(workload, Maml):
+        kinds = {1: "first-order meta-gradient", 2: "meta-gradient"}
+        return f"MAML, {kinds.get(workload.order, f'gradient of order {workload.order}')}"
+    return f"gradient of order {workload.order} by the {workload.wrt}"
+
+
+def imports(text: str) -> str:
+    """The import statements that a text needs, sorted."""
+    code = "\n".join(line for line in text.splitlines() if not line.startswith("FILE = "))
+    standard = [f"import {name}" for name in _STANDARD if re.search(rf"\b{name}\.", code)]
+    if re.search(r"\bpartial\(", code):
+        standard.append(_PARTIAL)
+    others = [line for pattern, line in _OTHERS if re.search(pattern, code)]
+    return "\n".join([*standard, "", *others])
+
+
+def constants(spec: RunSpec) -> str:
+    """Seeds, device, precision, the workload's sizes, and how often it is measured."""
+    lines = [*_device(spec.device), f"DTYPE = torch.{spec.mitigation.precision}"]
+    lines += [f"SEED = {spec.measure.seed}", *_workload(spec), *_measure(spec)]
+    lines += ["", f"torch.set_num_threads({spec.measure.threads})"]
+    return "\n".join(lines)
+
+
+def _device(name: str) -> list[str]:
+    if name == "auto":
+        accelerator = "torch.accelerator.current_accelerator(check_available=True)"
+        return [f'DEVICE = {accelerator} or torch.device("cpu")']
+    lines = [f"DEVICE = torch.device({quoted(name)})"]
+    if name.partition(":")[2] not in ("", "0"):
+        lines.append("torch.accelerator.set_device_index(DEVICE.index)")
+    return lines
+
+
+def _workload(spec: RunSpec) -> list[str]:
+    workload = spec.workload
+    if not isinstance(workload, Maml):
+        return [] if workload.order == 1 else [f"ORDER = {workload.order}"]
+    names = ["TASKS", "SUPPORT", "QUERY", "INNER_STEPS"]
+    lines = [f"{name} = {getattr(workload, name.lower())}" for name in names]
+    lines.append(f"INNER_RATE = {workload.inner_lr}")
+    return [*lines, f"ORDER = {workload.order}"] if workload.order > 2 else lines
+
+
+def _measure(spec: RunSpec) -> list[str]:
+    measure = spec.measure
+    lines = [f"WARM_UP = {_FEW if measure.warmup == 'auto' else measure.warmup}"]
+    if measure.repetitions != "auto":
+        return [*lines, f"REPETITIONS = {measure.repetitions}"]
+    return [*lines, f"REPETITIONS = {_MANY}  # at most", f"TIME_BUDGET_S = {measure.time_budget_s}"]

@@ -1,0 +1,138 @@
+"""Calls of torch's operations as values: what decides which kernel runs, without the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+
+class TensorLike(NamedTuple):
+    """A tensor without its values.
+
+    Attributes:
+        size: its shape.
+        stride: in elements; empty for a sparse tensor.
+        entries: how many a sparse tensor stores, None for a dense one.
+        sparse_dims: leading dimensions that a sparse tensor indexes.
+    """
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    entries: int | None = None
+    sparse_dims: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes from the first to behind the last element, or of what a sparse tensor stores."""
+        if self.entries is not None:
+            dense = math.prod(self.size[self.sparse_dims :])
+            return self.entries * (dense * self.dtype.itemsize + self.sparse_dims * 8)
+        if not math.prod(self.size):
+            return 0
+        last = sum((count - 1) * step for count, step in zip(self.size, self.stride, strict=True))
+        return (last + 1) * self.dtype.itemsize
+
+
+class Call(NamedTuple):
+    """One call of an operation; two equal calls run the same kernels on the same sizes."""
+
+    operation: Any
+    arguments: tuple[Any, ...]
+    keywords: tuple[tuple[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        """For example ``aten.mm.default``."""
+        return str(self.operation)
+
+    @property
+    def base_name(self) -> str:
+        """For example ``mm``."""
+        return self.name.split(".")[1]
+
+    @property
+    def key(self) -> str:
+        """The same text for equal calls, in every process."""
+        parts = [_text(argument) for argument in self.arguments]
+        parts += [f"{name}={_text(value)}" for name, value in self.keywords]
+        return f"{self.name}({', '.join(parts)})"
+
+    def tensors(self) -> Iterator[TensorLike]:
+        """All tensors among the arguments."""
+        yield from _tensor_likes(self.arguments)
+        yield from _tensor_likes([value for _, value in self.keywords])
+
+
+def call_of(
+    operation: Any, arguments: Sequence[Any], keywords: Mapping[str, Any] | None = None
+) -> Call:
+    """The call as a value that holds no tensor."""
+    return Call(
+        operation,
+        tuple([_like(argument) for argument in arguments]),
+        tuple([(name, _like(value)) for name, value in keywords.items()]) if keywords else (),
+    )
+
+
+def rebuild(call: Call, device: torch.device) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments with which the operation runs the same kernels; made-up numbers.
+
+    Floating-point tensors are full of halves, whole numbers are zeros: indices of anything.
+    """
+    arguments = [_built(argument, device) for argument in call.arguments]
+    return arguments, {name: _built(value, device) for name, value in call.keywords}
+
+
+def _like(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        if value.layout == torch.strided:
+            return TensorLike(tuple(value.shape), value.stride(), value.dtype)
+        return TensorLike(tuple(value.shape), (), value.dtype, value._nnz(), value.sparse_dim())
+    if isinstance(value, list | tuple):
+        return tuple([_like(item) for item in value])
+    return value
+
+
+def _built(value: Any, device: torch.device) -> Any:
+    if isinstance(value, TensorLike):
+        return _sparse(value, device) if value.entries is not None else _strided(value, device)
+    if isinstance(value, tuple):
+        return [_built(item, device) for item in value]
+    return value
+
+
+def _strided(like: TensorLike, device: torch.device) -> torch.Tensor:
+    tensor = torch.empty_strided(like.size, like.stride, dtype=like.dtype, device=device)
+    return tensor.fill_(0.5) if like.dtype.is_floating_point else tensor.zero_()
+
+
+def _sparse(like: TensorLike, device: torch.device) -> torch.Tensor:
+    size, dims, entries = like.size, like.sparse_dims, like.entries or 0
+    # Different places, as far as there are enough of them.
+    places = torch.arange(entries, device=device) % max(math.prod(size[:dims]), 1)
+    indices = torch.stack(torch.unravel_index(places, size[:dims]))
+    values = torch.full((entries, *size[dims:]), 0.5, dtype=like.dtype, device=device)
+    return torch.sparse_coo_tensor(indices, values, size, check_invariants=False)
+
+
+def _tensor_likes(values: Sequence[Any]) -> Iterator[TensorLike]:
+    for value in values:
+        if isinstance(value, TensorLike):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _tensor_likes(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, TensorLike):
+        kind = str(value.dtype).removeprefix("torch.")
+        if value.entries is not None:
+            return f"{kind}{list(value.size)} sparse {value.entries} of {value.sparse_dims}"
+        return f"{kind}{list(value.size)}:{list(value.stride)}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(_text(item) for item in value)}]"
+    return repr(value)

@@ -1,0 +1,233 @@
+"""A small copy of a run: the same layers, workload and mitigations on less of everything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from core.spec.data import DigitsData, SyntheticData
+from core.spec.layers import Embedding
+from core.spec.run import RunSpec
+from core.spec.workloads import Maml
+
+_BATCH = 8
+"""Examples: of both sets together, where a network sees two."""
+
+_TASKS = 2
+_INNER_STEPS = 3
+_INNER_STEPS_OF_HIGH_ORDERS = 2
+_VOCABULARY = 64
+_SHRINKS = (1, 2, 4, 8, 16, 32, 64, 128)
+_SHARES_OF_LAYERS = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)
+
+_CHEAP_S = 0.1
+"""A derivative that takes no longer than that is checked on the whole network."""
+
+_AFFORDABLE_S = 0.5
+"""A derivative that takes longer than that is not checked."""
+
+_FEW_WEIGHTS = 4_000_000
+_AFFORDABLE_WEIGHTS = 20_000_000
+"""The same for memory, which holds some twenty numbers for each weight."""
+
+_FLOPS = 8e9
+_BYTES_PER_S = 4e9
+_LAYER_S = 30e-6
+_NORM_LAYERS = 3
+"""Nominal speeds of one CPU thread, in which a norm takes as long as several other layers. They are
+not measured: what is checked must not depend on the machine's mood."""
+
+_GROWTH = (1.0, 2.5, 6.0, 15.0, 40.0, 150.0, 500.0)
+"""How many times as long as a loss each order of its nested gradient takes, about."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The copy of a run.
+
+    Attributes:
+        spec: in 64 bits, without problems.
+        extent: how it compares with the run, in words.
+        loss_s: about how long its loss takes.
+    """
+
+    spec: RunSpec
+    extent: str
+    loss_s: float
+
+    def gradient_s(self, times: int) -> float:
+        """About how long a nested gradient of its loss takes; 0 times is the loss."""
+        return self.loss_s * _GROWTH[times]
+
+    @property
+    def weights(self) -> int:
+        """Trainable numbers."""
+        return sum(row.parameters or 0 for row in self.spec.model.trace())
+
+    @property
+    def result_s(self) -> float:
+        """About how long its result takes, without mitigations."""
+        workload = self.spec.workload
+        inside = isinstance(workload, Maml) and workload.order > 1
+        return self.gradient_s(workload.derivative_order - inside)
+
+
+def reduced(spec: RunSpec) -> Copy | None:
+    """The largest copy that is cheap, else the cheapest; None where that is not affordable."""
+    cheapest: Copy | None = None
+    for candidate in _smaller(_few_examples(spec)):
+        if candidate.problems():
+            continue
+        copy = Copy(candidate, _extent(spec, candidate), _loss_s(candidate))
+        if copy.result_s <= _CHEAP_S and copy.weights <= _FEW_WEIGHTS:
+            return copy
+        if cheapest is None or copy.result_s < cheapest.result_s:
+            cheapest = copy
+    if cheapest is None or cheapest.result_s > _AFFORDABLE_S:
+        return None
+    return cheapest if cheapest.weights <= _AFFORDABLE_WEIGHTS else None
+
+
+def _few_examples(spec: RunSpec) -> RunSpec:
+    changes: dict[str, Any] = {"mitigation.precision": "float64"}
+    workload = spec.workload
+    if isinstance(workload, Maml):
+        ways = spec.data.ways if isinstance(spec.data, DigitsData) else 1
+        steps = _INNER_STEPS if workload.order <= 2 else _INNER_STEPS_OF_HIGH_ORDERS
+        most = math.ceil(_BATCH / ways / 2) * ways
+        changes |= {
+            "workload.support": min(workload.support, most),
+            "workload.query": min(workload.query, most),
+            "workload.tasks": min(workload.tasks, _TASKS),
+            "workload.inner_steps": min(workload.inner_steps, steps),
+        }
+    else:
+        changes["data.batch_size"] = min(spec.data.batch_size, _BATCH)
+    return spec.with_changes(changes)
+
+
+def _smaller(spec: RunSpec) -> Iterator[RunSpec]:
+    """The spec, then narrower ones with smaller inputs, then shallower ones too.
+
+    Not all of them fit together.
+    """
+    narrower = spec
+    for shrink in _SHRINKS:
+        for narrower in _narrowed(spec, shrink):
+            yield narrower
+    for share in _SHARES_OF_LAYERS:
+        shallower = _shallower(narrower, share)
+        if shallower is not None:
+            yield shallower
+
+
+def _narrowed(spec: RunSpec, shrink: int) -> Iterator[RunSpec]:
+    free = isinstance(spec.data, SyntheticData)
+    layers = _narrow_layers(spec, shrink, free) if shrink > 1 else {}
+    yield spec.with_changes(layers)
+    if free and shrink > 1:
+        first, *others = spec.model.input_shape
+        smaller = [math.ceil(size / shrink) for size in others]
+        yield spec.with_changes(layers | {"model.input_shape": [first, *smaller]})
+        narrow = _shrunk(first, shrink, _divisor(spec))
+        yield spec.with_changes(layers | {"model.input_shape": [narrow, *smaller]})
+
+
+def _shallower(spec: RunSpec, share: float) -> RunSpec | None:
+    """The first and the last layers; None where that leaves out a kind of layer."""
+    layers = spec.model.layers
+    half = max(round(len(layers) * share / 2), 1)
+    kept = (*layers[:half], *layers[half:][-half:])
+    if {layer.kind for layer in kept} != {layer.kind for layer in layers}:
+        return None
+    checkpointing = spec.mitigation.checkpointing
+    if checkpointing.segments != "auto":
+        segments = min(checkpointing.segments, len(kept))
+        checkpointing = checkpointing.model_copy(update={"segments": segments})
+    mitigation = spec.mitigation.model_copy(update={"checkpointing": checkpointing})
+    model = spec.model.model_copy(update={"layers": kept})
+    return spec.model_copy(update={"model": model, "mitigation": mitigation})
+
+
+def _narrow_layers(spec: RunSpec, shrink: int, free: bool) -> dict[str, Any]:
+    """Sizes of all layers but the last with weights, whose output belongs to the targets."""
+    divisor = _divisor(spec)
+    widths = {
+        f"model.layers.{index}.{name}": _shrunk(getattr(layer, name), shrink, divisor)
+        for index, layer in enumerate(spec.model.layers)
+        for name in ("out_features", "out_channels", "embedding_dim")
+        if name in type(layer).model_fields
+    }
+    if not free and widths:
+        widths.popitem()
+    if free:
+        widths |= {
+            f"model.layers.{index}.num_embeddings": min(layer.num_embeddings, _VOCABULARY)
+            for index, layer in enumerate(spec.model.layers)
+            if isinstance(layer, Embedding)
+        }
+    return widths
+
+
+def _divisor(spec: RunSpec) -> int:
+    """What widths stay a multiple of: all groups of channels."""
+    groups = [
+        getattr(layer, name)
+        for layer in spec.model.layers
+        for name in ("groups", "num_groups")
+        if name in type(layer).model_fields
+    ]
+    return math.lcm(*groups)
+
+
+def _shrunk(size: int, shrink: int, divisor: int) -> int:
+    """A smaller multiple of the divisor, at least 2 so that classes and norms keep a meaning."""
+    smaller = max(size // shrink, 2)
+    return min(size, math.ceil(smaller / divisor) * divisor)
+
+
+def _loss_s(spec: RunSpec) -> float:
+    """About how long the loss takes, for MAML that after the inner steps."""
+    operations, parameters, layers = 0.0, 0, 0
+    for row in spec.model.trace():
+        shape, output = row.input_shape or (), row.output_shape or ()
+        kind = row.layer.kind
+        positions = 1
+        if kind == "linear":
+            positions = math.prod(shape[:-1])
+        elif kind in ("conv1d", "conv2d"):
+            positions = math.prod(output[1:])
+        if kind != "embedding":
+            operations += 2.0 * (row.parameters or 0) * positions
+        operations += 20.0 * math.prod(output)
+        parameters += row.parameters or 0
+        layers += _NORM_LAYERS if kind.endswith("norm") else 1
+    weights_s = parameters * 8 / _BYTES_PER_S + layers * _LAYER_S
+    workload = spec.workload
+    if not isinstance(workload, Maml):
+        return spec.data.batch_size * operations / _FLOPS + weights_s
+    inner_s = _GROWTH[1] * (workload.support * operations / _FLOPS + weights_s)
+    query_s = workload.query * operations / _FLOPS + weights_s
+    return workload.tasks * (workload.inner_steps * inner_s + query_s)
+
+
+def _extent(spec: RunSpec, copy: RunSpec) -> str:
+    words = ["whole network" if spec.model == copy.model else "narrowed network"]
+    if len(copy.model.layers) < len(spec.model.layers):
+        words.append(_share(len(copy.model.layers), len(spec.model.layers), "layers"))
+    if isinstance(spec.workload, Maml):
+        names = ("tasks", "inner_steps", "support", "query")
+        words += [
+            _share(getattr(copy.workload, name), getattr(spec.workload, name), name)
+            for name in names
+        ]
+    else:
+        words.append(_share(copy.data.batch_size, spec.data.batch_size, "batch"))
+    return ", ".join(words)
+
+
+def _share(part: int, whole: int, name: str) -> str:
+    of = f" of {whole}" if part < whole else ""
+    return f"{name.replace('_', ' ')} {part}{of}"
