@@ -170,8 +170,8 @@ class _Work:
             names = sorted(self._unknown)
             others = f" and {len(names) - 4} more" if len(names) > 4 else ""
             yield (
-                f"What {', '.join(names[:4])}{others} allocate within themselves is not known, so "
-                "the peak is a lower bound"
+                f"What {', '.join(names[:4])}{others} allocate within themselves at this size is "
+                "not known, so the peak is a lower bound"
                 + ("." if forecast.seconds is not None else ", and there is no time.")
             )
 

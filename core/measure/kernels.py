@@ -22,10 +22,18 @@ from torch.autograd.profiler import profile, record_function
 from torch.utils._python_dispatch import _disable_current_modes
 
 from core.measure.calls import Call, TensorLike, rebuild
+from core.measure.work import work
 
 FILE_NAME = "kernels.jsonl"
 LARGEST_BYTES = 2**30
 """Operations on more than this are not run for the sake of a forecast."""
+
+MOST_WORK = {"cpu": 5e10}
+MOST_WORK_ELSEWHERE = 1e13
+"""Nor are those that would take a second or more: floating-point operations by kind of device."""
+
+SLOW_S = 0.1
+"""A call this slow is not repeated: loading and compiling is a small part of it."""
 
 REPETITIONS = 3
 MOST, LONG_ENOUGH_S = 6, 2e-4
@@ -173,7 +181,7 @@ class Kernels:
         return call.key in self._failed
 
     def _learned(self, call: Call) -> Kernel | None:
-        if sum(tensor.nbytes for tensor in call.tensors()) > LARGEST_BYTES:
+        if self._too_large(call):
             return None
         try:
             with _alone():
@@ -183,6 +191,11 @@ class Kernels:
         except _REFUSALS:
             return None
         return Kernel(scratch, seconds, returned if small is call else None)
+
+    def _too_large(self, call: Call) -> bool:
+        most = MOST_WORK.get(self._device.type, MOST_WORK_ELSEWHERE)
+        nbytes = sum(tensor.nbytes for tensor in call.tensors())
+        return nbytes > LARGEST_BYTES or work(call) > most
 
     def _write(self, learned: dict[str, Kernel]) -> None:
         if self._file is None or not learned:
@@ -266,15 +279,22 @@ class _alone:  # noqa: N801, a context manager reads as a word
 def _seconds(call: Call, device: torch.device) -> float:
     """The fastest of a few calls, after one that loads and compiles what a process needs once."""
     arguments, keywords = rebuild(call, device)
-    call.operation(*arguments, **keywords)
-    taken: list[float] = []
-    while len(taken) < REPETITIONS or (len(taken) < MOST and sum(taken) < LONG_ENOUGH_S):
+
+    def once() -> float:
         _wait(device)
         start = time.perf_counter()
         output = call.operation(*arguments, **keywords)
         _wait(device)
-        taken.append(time.perf_counter() - start)
+        seconds = time.perf_counter() - start
         del output
+        return seconds
+
+    first = once()
+    if first > SLOW_S:
+        return first
+    taken: list[float] = []
+    while len(taken) < REPETITIONS or (len(taken) < MOST and sum(taken) < LONG_ENOUGH_S):
+        taken.append(once())
     return min(taken)
 
 

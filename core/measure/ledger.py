@@ -290,9 +290,11 @@ def _norm(tensors: Sequence[torch.Tensor]) -> float:
     """The Euclidean norm of all entries, not finite where one is not."""
     # On the CPU: Apple's devices have no doubles, and others may have no room for them.
     doubles = [tensor.cpu().double() for tensor in tensors if tensor.numel()]
-    largest = max((float(tensor.abs().max()) for tensor in doubles), default=0.0)
-    if any(bool(tensor.isnan().any()) for tensor in doubles):
+    # torch's maximum of numbers with a NaN among them is NaN, Python's is not.
+    maxima = [float(tensor.abs().max()) for tensor in doubles]
+    if any(map(math.isnan, maxima)):
         return math.nan
+    largest = max(maxima, default=0.0)
     if largest == 0 or math.isinf(largest):
         return largest
     # Scaled, since the squares of large numbers are infinite.

@@ -8,7 +8,7 @@ from core.results.events import Finished
 from core.results.measurement import Measurement
 from core.runner import run
 from core.spec.run import RunSpec
-from tests.bench.table import show
+from tests.bench.page import Page
 
 MIB = 2**20
 
@@ -48,7 +48,9 @@ HEADERS = ["variant", "peak MiB", "of none", "median s", "of none"]
 
 
 @pytest.mark.parametrize(("order", "bound"), [(1, 0.45), (2, 0.45), (3, 0.35)])
-def test_that_rematerialization_of_a_deep_mlp_keeps_its_promise(order: int, bound: float) -> None:
+def test_that_rematerialization_of_a_deep_mlp_keeps_its_promise(
+    order: int, bound: float, page: Page
+) -> None:
     """32 blocks of Linear(256) + Tanh, batch 2048, 8 segments."""
     results = {
         kind: measure(
@@ -61,14 +63,20 @@ def test_that_rematerialization_of_a_deep_mlp_keeps_its_promise(order: int, boun
     }
     base = results["none"]
     rows = [row(kind, result, base) for kind, result in results.items()]
-    show(f"32×256 MLP, batch 2048, order {order}", HEADERS, rows)
+    page.table(f"32×256 MLP, batch 2048, order {order}", HEADERS, rows)
     rematerialized = results["rematerialize"].memory
     assert rematerialized is not None
     assert base.memory is not None
-    assert rematerialized.peak_bytes <= bound * base.memory.peak_bytes
+    ratio = rematerialized.peak_bytes / base.memory.peak_bytes
+    page.claim(
+        f"Peak with rematerialization ÷ without, order {order}",
+        f"≤ {bound}",
+        f"{ratio:.3f}",
+        met=ratio <= bound,
+    )
 
 
-def test_that_checkpointed_inner_steps_keep_their_promise() -> None:
+def test_that_checkpointed_inner_steps_keep_their_promise(page: Page) -> None:
     """MAML, 8 blocks of Linear(64) + Tanh, 1024 examples, 10 inner steps."""
     results = {
         kind: measure(
@@ -86,8 +94,14 @@ def test_that_checkpointed_inner_steps_keep_their_promise() -> None:
     }
     base = results["standard"]
     rows = [row(kind, result, base) for kind, result in results.items()]
-    show("MAML d64 L8 B1024, 10 inner steps", HEADERS, rows)
+    page.table("MAML d64 L8 B1024, 10 inner steps", HEADERS, rows)
     checkpointed = results["checkpoint"].memory
     assert checkpointed is not None
     assert base.memory is not None
-    assert checkpointed.peak_bytes <= 0.2 * base.memory.peak_bytes
+    ratio = checkpointed.peak_bytes / base.memory.peak_bytes
+    page.claim(
+        "Peak with checkpointed inner steps ÷ without, 10 steps",
+        "≤ 0.2",
+        f"{ratio:.3f}",
+        met=ratio <= 0.2,
+    )

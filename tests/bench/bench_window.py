@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bench.table import show
+from tests.bench.page import Page
 
 PROBE = Path(__file__).with_name("window_probe.py")
 ROUNDS = 9
@@ -57,8 +57,10 @@ def probe(environment: dict[str, str], *arguments: str) -> dict:
 
 
 @pytest.mark.parametrize("restored_tabs", [0, 4])
-def test_that_the_window_starts_like_a_bare_one(environment, restored_tabs: int) -> None:
-    """Interleaved, byte code cached; the frame within 1.0x, the plots within 1.6x."""
+def test_that_the_window_starts_like_a_bare_one(
+    environment, restored_tabs: int, page: Page
+) -> None:
+    """Interleaved, byte code cached."""
     if restored_tabs:
         assert probe(environment, "tabs")["tabs"] == restored_tabs
     probe(environment, "bare"), probe(environment, "product")
@@ -69,22 +71,35 @@ def test_that_the_window_starts_like_a_bare_one(environment, restored_tabs: int)
         ours = statistics.median(pair[1][figure] for pair in pairs)
         ratio = statistics.median(pair[1][figure] / pair[0][figure] for pair in pairs)
         rows.append([figure, f"{bare * 1000:.0f}", f"{ours * 1000:.0f}", f"{ratio:.2f}"])
-    show(
+    page.table(
         f"Start, {restored_tabs} restored tabs, {ROUNDS} pairs",
         ["until", "bare ms", "HoGUI ms", "ratio"],
         rows,
     )
-    assert float(rows[0][-1]) <= 1.0
-    assert float(rows[1][-1]) <= 1.6
+    for what, bound, row in zip(("frame", "plots"), (1.0, 1.6), rows, strict=True):
+        page.claim(
+            f"Start until the {what}, {restored_tabs} restored tabs ÷ a bare window",
+            f"≤ {bound}",
+            row[-1],
+            met=float(row[-1]) <= bound,
+        )
 
 
-def test_that_the_first_live_point_comes_within_half_a_second(environment) -> None:
+def test_that_the_first_live_point_comes_within_half_a_second(environment, page: Page) -> None:
     seconds = probe(environment, "live_point")["first_live_s"]
-    show("Run to first live point, warm", ["ms"], [[f"{s * 1000:.0f}"] for s in seconds])
-    assert statistics.median(seconds) <= 0.5
+    page.table("Run to first live point, warm", ["ms"], [[f"{s * 1000:.0f}"] for s in seconds])
+    median = statistics.median(seconds)
+    page.claim(
+        "From Run to the first live point, warm, median",
+        "≤ 0.5 s",
+        f"{median:.2f} s",
+        met=median <= 0.5,
+    )
 
 
-def test_that_the_event_loop_stays_smooth_while_a_run_measures(environment, tmp_path) -> None:
+def test_that_the_event_loop_stays_smooth_while_a_run_measures(
+    environment, tmp_path, page: Page
+) -> None:
     spec = tmp_path / "long.json"
     spec.write_text(json.dumps(LONG_RUN))
     figures = probe(environment, "gaps", str(spec), str(LENGTH_S))
@@ -96,5 +111,12 @@ def test_that_the_event_loop_stays_smooth_while_a_run_measures(environment, tmp_
         ]
         for name, key in (("idle", "idle_s"), ("measuring", "busy_s"))
     ]
-    show(f"Gaps of the event loop over {LENGTH_S} s, ms", ["window", "median", "p99", "max"], rows)
-    assert np.percentile(figures["busy_s"], 99) <= 0.040
+    headers = ["window", "median", "p99", "max"]
+    page.table(f"Gaps of the event loop over {LENGTH_S} s, ms", headers, rows)
+    gap = np.percentile(figures["busy_s"], 99)
+    page.claim(
+        "Gap of the event loop while a run measures, 99th percentile",
+        "≤ 40 ms",
+        f"{gap * 1000:.1f} ms",
+        met=gap <= 0.040,
+    )

@@ -1,0 +1,149 @@
+"""What watching memory costs, and that it disturbs no clock and no clock disturbs it.
+
+Costs are of the processor, in the one thread that computes: another program that runs meanwhile
+does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from core.engine.problem import Problem, prepare
+from core.engine.recorder import Recorder, Silent
+from core.engine.workloads import compute
+from core.measure.allocator import allocator_peak
+from core.measure.blocks import Books
+from core.measure.clock import Clock
+from core.measure.ledger import Ledger
+from core.spec.run import RunSpec
+from tests.bench.page import Page
+
+CPU = torch.device("cpu")
+PAIRS = 9
+BLOCKS, REPETITIONS = 15, 20
+
+
+def mlp(width: int, layers: int, batch: int) -> Problem:
+    block = [{"kind": "linear", "out_features": width}, {"kind": "tanh"}]
+    document = {
+        "model": {"input_shape": [width], "layers": block * layers},
+        "data": {"kind": "synthetic", "batch_size": batch},
+        "workload": {"kind": "nested_gradient", "order": 2},
+        "device": "cpu",
+    }
+    spec = RunSpec.from_json(json.dumps(document))
+    torch.set_num_threads(spec.measure.threads)
+    return prepare(spec, CPU)
+
+
+def clean_pass(problem: Problem) -> float:
+    problem.reset()
+    began = time.process_time()
+    computed = compute(problem, Silent())
+    seconds = time.process_time() - began
+    del computed
+    return seconds
+
+
+def memory_pass(problem: Problem) -> tuple[float, Books]:
+    problem.reset()
+    ledger = Ledger(0.0)
+    for name, tensor in (problem.parameters | problem.buffers).items():
+        ledger.register("parameters", [tensor], layer=int(name.partition(".")[0]))
+    ledger.register("data", problem.data)
+    began = time.process_time()
+    with ledger:
+        computed = compute(problem, ledger)
+    seconds = time.process_time() - began
+    books = ledger.books()
+    del computed
+    return seconds, books
+
+
+def test_that_the_ledger_hardly_slows_large_operations(page: Page) -> None:
+    """Interleaved, order 2 through layers of 1024, batch 1024: a product takes tens of ms."""
+    problem = mlp(1024, 3, 1024)
+    clean_pass(problem), memory_pass(problem)
+    pairs = [(clean_pass(problem), memory_pass(problem)[0]) for _ in range(PAIRS)]
+    ratios = sorted(watched / clean for clean, watched in pairs)
+    ratio = statistics.median(ratios)
+    page.claim(
+        "Processor time of the memory pass ÷ clean pass, operations above 1 ms, median",
+        "≤ 1.25",
+        f"{ratio:.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})",
+        met=ratio <= 1.25,
+    )
+
+
+def test_that_the_ledger_costs_little_for_each_small_operation(page: Page) -> None:
+    """Interleaved, order 2 through layers of 16, batch 16."""
+    problem = mlp(16, 4, 16)
+    pairs = []
+    for _ in range(20 * PAIRS):
+        clean = clean_pass(problem)
+        watched, books = memory_pass(problem)
+        pairs.append((clean, watched, len(books.made)))
+    costs = sorted((watched - clean) / count for clean, watched, count in pairs[PAIRS:])
+    cost = statistics.median(costs)
+    page.claim(
+        "Ledger's processor time for an operation, small ones, median",
+        "≤ 20 µs",
+        f"{cost * 1e6:.1f} µs of {pairs[-1][2]} operations each",
+        met=cost <= 20e-6,
+    )
+
+
+def test_that_the_memory_pass_does_not_disturb_the_clock(page: Page) -> None:
+    """Blocks of repetitions, every other one after a memory pass."""
+    problem = mlp(64, 4, 128)
+
+    def work(recorder: Recorder) -> object:
+        return compute(problem, recorder)
+
+    clock = Clock(CPU, problem.reset, work)
+    for _ in clock.warm_up("auto", 1.0):
+        pass
+
+    def block(before: Callable[[], object]) -> float:
+        before()
+        for _ in range(REPETITIONS // 4):
+            clock.once()
+        return statistics.median(clock.once()[0] for _ in range(REPETITIONS))
+
+    pairs = [(block(lambda: None), block(lambda: memory_pass(problem))) for _ in range(BLOCKS)]
+    ratio = statistics.median(after / alone for alone, after in pairs)
+    page.claim(
+        "Time after a memory pass ÷ time without, median of interleaved blocks",
+        "0.98 to 1.02",
+        f"{ratio:.4f}",
+        met=0.98 <= ratio <= 1.02,
+    )
+
+
+def test_that_the_time_pass_does_not_disturb_the_memory_pass(page: Page) -> None:
+    problem = mlp(64, 4, 128)
+
+    def work(recorder: Recorder) -> object:
+        return compute(problem, recorder)
+
+    def peaks() -> tuple[int, int]:
+        _, books = memory_pass(problem)
+        truth = allocator_peak(CPU, work, problem.reset)
+        return books.report(lambda _: 0).peak_bytes, truth.peak_bytes
+
+    before = peaks()
+    clock = Clock(CPU, problem.reset, work)
+    for _ in range(BLOCKS * REPETITIONS):
+        clock.once()
+    after = peaks()
+    page.claim(
+        "Peaks by ledger and allocator before and after a time pass",
+        "equal to the byte",
+        f"{before[0]:,} and {before[1]:,} before, {after[0]:,} and {after[1]:,} after",
+        met=before == after,
+    )
