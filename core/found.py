@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from core.measure.allocator import AllocatorPeak
-from core.measure.blocks import Block, LedgerReport
-from core.measure.clock import PhaseTime, phase_medians
+from core.measure.memory.allocator import AllocatorPeak
+from core.measure.memory.blocks import Block, LedgerReport
+from core.measure.timing.clock import PhaseTime, phase_medians
 from core.results.conditions import Conditions
 from core.results.environment import Environment
 from core.results.forecast import Forecast

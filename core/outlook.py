@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from core.home import home
-from core.measure.forecast import LEARN_S, Forecaster
-from core.measure.kernels import FILE_NAME, Kernels
-from core.measure.preflight import preflight
+from core.measure.correctness.preflight import preflight
+from core.measure.forecasting.forecast import LEARN_S, Forecaster
+from core.measure.memory.kernels import FILE_NAME, Kernels
 from core.results.forecast import DeviceMemory, Outlook
 from core.spec.run import RunSpec
 

@@ -12,7 +12,7 @@ from importlib import metadata
 import psutil
 
 import core
-from core.measure.processor import processor_name
+from core.measure.machine.processor import processor_name
 from core.results.environment import Environment
 from core.results.events import (
     Event,

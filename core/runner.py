@@ -25,15 +25,15 @@ from core.engine.recorder import Recorder
 from core.engine.workloads import compute
 from core.engine.workloads.maml import learn
 from core.found import Found, leak_sentence
-from core.measure.allocator import allocator_peak
-from core.measure.calls import Call
-from core.measure.check import CheckUnavailable, check
-from core.measure.clock import Clock, ClockJumped, Timed
-from core.measure.conditions import ConditionsWatch
-from core.measure.devices import describe, resolve
-from core.measure.forecast import CUDA_BLOCK_BYTES
-from core.measure.ledger import Ledger, PassCancelledError
-from core.measure.surroundings import environment
+from core.measure.correctness.check import CheckUnavailable, check
+from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
+from core.measure.machine.devices import describe, resolve
+from core.measure.machine.surroundings import environment
+from core.measure.memory.allocator import allocator_peak
+from core.measure.memory.calls import Call
+from core.measure.memory.ledger import Ledger, PassCancelledError
+from core.measure.timing.clock import Clock, ClockJumped, Timed
+from core.measure.timing.conditions import ConditionsWatch
 from core.outlook import forecaster
 from core.results.events import (
     Event,

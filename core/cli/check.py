@@ -11,7 +11,7 @@ from rich.text import Text
 
 from core.cli.spec_argument import read_spec
 from core.cli.terminal import terminal
-from core.measure.preflight import preflight
+from core.measure.correctness.preflight import preflight
 from core.results.forecast import Finding
 from core.results.outcome import Outcome
 

@@ -20,7 +20,7 @@ from core.results.interleaved import INTERLEAVED_EVENT, InterleavedEvent
 from core.spec.declaration import InvalidSpec
 from core.spec.run import RunSpec
 
-_TARGET: Final = "core.measure.interleaved"
+_TARGET: Final = "core.measure.timing.interleaved"
 """Imported by name, since only the child loads torch."""
 _EVENT, _INVALID, _FAILED = b"E", b"I", b"F"
 

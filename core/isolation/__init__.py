@@ -31,7 +31,7 @@ from core.isolation.child import (
 from core.isolation.forecaster import Forecaster
 from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
 from core.isolation.samples import ProcessMemory
-from core.measure.driver_memory import DriverMemory
+from core.measure.machine.driver_memory import DriverMemory
 from core.partial import PartialRun, started_here
 from core.results.device import Device
 from core.results.events import Event, Finished, Started, decode

@@ -71,7 +71,7 @@ class Targets(NamedTuple):
     """
 
     run: str = "core.runner:run"
-    devices: str = "core.measure.devices:devices"
+    devices: str = "core.measure.machine.devices:devices"
     outlook: str = "core.outlook:outlook"
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import psutil
 
-from core.measure.driver_memory import DriverMemory
+from core.measure.machine.driver_memory import DriverMemory
 from core.results.events import ResidentSample, Started, Warned
 
 SAMPLE_S: Final = 0.050

@@ -19,8 +19,8 @@ _PRODUCT = """
 import sys, torch
 from core.engine.problem import prepare
 from core.engine.workloads import compute
-from core.measure.allocator import allocator_peak
-from core.measure.clock import Clock
+from core.measure.memory.allocator import allocator_peak
+from core.measure.timing.clock import Clock
 from core.spec.run import RunSpec
 spec = RunSpec.from_json(open(sys.argv[1], encoding="utf-8").read())
 torch.set_num_threads(spec.measure.threads)

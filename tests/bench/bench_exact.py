@@ -11,10 +11,10 @@ import torch
 
 from core.engine.problem import prepare
 from core.engine.workloads import compute
-from core.measure.allocator import allocator_peak
-from core.measure.calls import Call
-from core.measure.kernels import Kernels
-from core.measure.ledger import Ledger
+from core.measure.memory.allocator import allocator_peak
+from core.measure.memory.calls import Call
+from core.measure.memory.kernels import Kernels
+from core.measure.memory.ledger import Ledger
 from core.runner import load_late_modules
 from core.spec.layers import LAYER_KINDS
 from core.spec.run import RunSpec

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from tests.bench.page import Page
 
 ROOT = Path(__file__).parents[2]
-FAULTS = "tests/core/measure/test_check_faults.py"
+FAULTS = "tests/core/measure/correctness/test_check_faults.py"
 
 
 def test_that_errors_put_in_on_purpose_are_found(page: Page, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import torch
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
 from core.engine.workloads import compute
-from core.measure.allocator import allocator_peak
-from core.measure.clock import Clock
-from core.measure.forecast import Forecaster
-from core.measure.kernels import Kernels
+from core.measure.forecasting.forecast import Forecaster
+from core.measure.memory.allocator import allocator_peak
+from core.measure.memory.kernels import Kernels
+from core.measure.timing.clock import Clock
 from core.results.forecast import Forecast
 from core.runner import load_late_modules
 from core.spec.run import RunSpec

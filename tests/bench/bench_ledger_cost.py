@@ -16,10 +16,10 @@ import torch
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder, Silent
 from core.engine.workloads import compute
-from core.measure.allocator import allocator_peak
-from core.measure.blocks import Books
-from core.measure.clock import Clock
-from core.measure.ledger import Ledger
+from core.measure.memory.allocator import allocator_peak
+from core.measure.memory.blocks import Books
+from core.measure.memory.ledger import Ledger
+from core.measure.timing.clock import Clock
 from core.spec.run import RunSpec
 from tests.bench.page import Page
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from core.engine.recorder import Recorder
-from core.measure.clock import Clock
-from core.measure.interleaved import take_turns
+from core.measure.timing.clock import Clock
+from core.measure.timing.interleaved import take_turns
 from core.results.interleaved import Compared
 from tests.bench.page import Page
 

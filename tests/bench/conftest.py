@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.measure.surroundings import environment
+from core.measure.machine.surroundings import environment
 from tests.bench.page import Page, Section, Taken, renew
 
 FOLDER = Path(__file__).parents[2] / "docs"

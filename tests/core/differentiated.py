@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.engine import norms
-from core.measure.known_faults import Mode
+from core.measure.correctness.known_faults import Mode
 
 Scalar = Callable[[Tensor], Tensor]
 """A tensor without axes as a function of one tensor."""

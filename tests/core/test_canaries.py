@@ -24,7 +24,7 @@ from torch.utils.checkpoint import (
 
 from core.engine.attention import math_attention
 from core.engine.recorder import Recorder
-from core.measure.allocator import allocator_peak
+from core.measure.memory.allocator import allocator_peak
 from tests import oracles
 from tests.core.differentiated import FAULTY, by_differences, derivative, nested
 

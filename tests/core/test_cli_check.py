@@ -5,7 +5,7 @@ import json
 import pytest
 from torch.nn import functional
 
-import core.measure.preflight as preflight_module
+import core.measure.correctness.preflight as preflight_module
 from core.cli import main
 from core.engine.layers import Forward
 from core.engine.layers import forward as engine_forward

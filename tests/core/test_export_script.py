@@ -17,7 +17,7 @@ from core.engine.problem import Problem, prepare
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
 from core.export.script import script
-from core.measure.allocator import allocator_peak
+from core.measure.memory.allocator import allocator_peak
 from core.spec.layers import LAYER_KINDS
 from core.spec.presets import Preset, presets
 from core.spec.run import RunSpec

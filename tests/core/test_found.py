@@ -11,15 +11,15 @@ from core.engine.problem import Problem
 from core.engine.recorder import Recorder
 from core.engine.workloads import compute
 from core.found import leak_sentence
-from core.measure.blocks import Block
+from core.measure.memory.blocks import Block
 from core.partial import PartialRun
 from core.results.events import Finished
 from core.results.measurement import NO_CHECK, NO_FORECAST, NO_MEMORY, NO_TIME, Measurement
 from core.results.outcome import Outcome
 from core.runner import run
 from core.spec.run import RunSpec
-from tests.core.measure.exactness import run_of
-from tests.core.measure.test_exactness import STACKS
+from tests.core.measure.memory.exactness import run_of
+from tests.core.measure.memory.test_exactness import STACKS
 
 SHAPE, LAYERS = STACKS["linear"]
 QUICK = {"repetitions": 2, "warmup": 0}

@@ -13,11 +13,11 @@ import pytest
 from core.export.csv_files import export_csv
 from core.isolation import Isolation
 from core.isolation.samples import ProcessMemory
-from core.measure.driver_memory import NOT_INSTALLED, NOT_LISTED, DriverMemory
+from core.measure.machine.driver_memory import NOT_INSTALLED, NOT_LISTED, DriverMemory
 from core.partial import started_here
 from core.results.events import Event, Finished, ResidentSample, Warned
 from core.spec.presets import preset
-from tests.core.measure.fake_nvml import FakeNvml, Process
+from tests.core.measure.machine.fake_nvml import FakeNvml, Process
 
 TARGETS = "tests.core.measuring_targets"
 SPEC = preset("lecture-second-order").spec

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.home import home
-from core.measure.kernels import FILE_NAME
+from core.measure.memory.kernels import FILE_NAME
 from core.outlook import forecaster, known_kernels, outlook
 from core.results.forecast import DeviceMemory
 from core.spec.run import RunSpec

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.isolation import Isolation
-from core.measure.driver_memory import installed_nvml
+from core.measure.machine.driver_memory import installed_nvml
 from core.results.events import Event, Finished, ResidentSample
 from core.results.measurement import Measurement
 from core.results.outcome import Outcome

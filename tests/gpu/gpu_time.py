@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from core.engine.recorder import Recorder, Silent
-from core.measure.clock import Clock
-from core.measure.devices import describe, devices, resolve
-from core.measure.surroundings import environment
+from core.measure.machine.devices import describe, devices, resolve
+from core.measure.machine.surroundings import environment
+from core.measure.timing.clock import Clock
 
 PRODUCTS = 200
 

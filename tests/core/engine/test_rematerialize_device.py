@@ -13,7 +13,7 @@ import json
 import threading
 import torch
 from core.engine.rematerialize import rematerialize
-from tests.core.measure.pretend_device import DEVICE, leave
+from tests.core.measure.machine.pretend_device import DEVICE, leave
 
 threads = set()
 

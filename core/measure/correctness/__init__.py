@@ -1,0 +1,1 @@
+"""Whether a result is right, and what would fail or be wrong."""

@@ -1,0 +1,83 @@
+"""Which operations a computation runs, and for which of its layers."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+from torch.utils._python_dispatch import TorchDispatchMode
+from typing_extensions import override
+
+from core.engine.recorder import Silent
+from core.measure.correctness.known_faults import Operation
+
+_TELLING: Final = {
+    "aten::native_batch_norm": "training",
+    "aten::cudnn_batch_norm": "training",
+    "aten::miopen_batch_norm": "training",
+    "aten::embedding": "sparse",
+    "aten::mse_loss": "reduction",
+    "aten::scatter_reduce": "reduce",
+}
+"""The argument of an operation that its name does not tell enough without."""
+
+
+class Operations(Silent, TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes operations while it is entered; hears of the layers as a ``Recorder`` does."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._layer: int | None = None
+        self._seen: dict[Operation, None] = {}
+
+    @property
+    def seen(self) -> tuple[Operation, ...]:
+        """Each operation of each layer once, in the order of first use."""
+        return tuple(self._seen)
+
+    @override
+    def layer(self, index: int) -> None:
+        self._layer = index if index >= 0 else None
+
+    @classmethod
+    @override
+    def _should_skip_dynamo(cls) -> bool:
+        """WORKAROUND: true, the default, loads torch._dynamo at the first operation: a second."""
+        return False
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        del types
+        self._seen[Operation(self._layer, _name(func, args, kwargs or {}))] = None
+        return func(*args, **(kwargs or {}))
+
+
+def _name(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    name, telling = _signature(func)
+    if telling is None:
+        return name
+    value = kwargs.get(telling.name, telling.default)
+    if telling.position < len(args):
+        value = args[telling.position]
+    return f"{name}({telling.name}={value})"
+
+
+class _Argument(NamedTuple):
+    name: str
+    position: int
+    default: object
+
+
+@cache
+def _signature(func: Any) -> tuple[str, _Argument | None]:
+    """The name of an operation, and its telling argument where it has one."""
+    schema = func._schema
+    for position, argument in enumerate(schema.arguments):
+        if argument.name == _TELLING.get(schema.name):
+            return schema.name, _Argument(argument.name, position, argument.default_value)
+    return schema.name, None

@@ -1,0 +1,284 @@
+"""What would fail or be wrong, said before anything is computed, layer by layer.
+
+Each layer, and the loss, is looked at on its own: the operations that it comes to on fake tensors
+are looked up among the known faults, and it is differentiated as often as the workload will be, on
+a copy of a few numbers or else on fake tensors; so what raises is told by the layer that it belongs
+to. Layers are remembered, so that typing in one of them asks for that one alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+from typing_extensions import override
+
+from core.engine.attention import math_attention
+from core.engine.layers import forward
+from core.engine.losses import LOSSES
+from core.engine.problem import DTYPES
+from core.engine.recorder import Recorder, Silent
+from core.engine.workloads.nested_gradient import nested_gradients
+from core.measure.correctness.known_faults import Operation, Severity, Use, findings_for
+from core.measure.correctness.operations import Operations
+from core.measure.machine.devices import resolve
+from core.results.forecast import Finding
+from core.spec.declaration import InvalidSpec
+from core.spec.layers import Embedding, LayerSpec, Shape, ShapeError
+from core.spec.notices import layer_notices
+from core.spec.run import RunSpec
+from core.spec.workloads import Maml
+
+_EXAMPLES: Final = 2
+"""Batch norm needs two."""
+
+_HIGHEST_ORDER_RUN: Final = 3
+"""What differentiates three times does so ever after: formulas then consist of plain operations."""
+
+_CAPS: Final = (4, 8, 16, 32)
+_MOST_VALUES: Final = 2**15
+
+_UNFORESEEABLE: Final = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a computation cannot be seen to its end without values.
+
+    Attributes:
+        severity: an ``error`` raises, a ``warning`` only has no forecast.
+        sentence: does not name the layer.
+    """
+
+    severity: Severity
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a computation was seen to do: the operations of its forward pass, and how it failed."""
+
+    operations: tuple[str, ...]
+    failure: Failure | None
+
+
+def preflight(spec: RunSpec) -> tuple[Finding, ...]:
+    """What would fail, be wrong or surprise, the whole configuration first, then by layer.
+
+    Takes no memory to speak of, and leaves the random numbers as they are.
+
+    Args:
+        spec: a run without problems.
+    """
+    found = dict.fromkeys(_findings(spec))
+    return tuple(sorted(found, key=lambda finding: -1 if finding.layer is None else finding.layer))
+
+
+def _findings(spec: RunSpec) -> Iterator[Finding]:
+    try:
+        resolve(spec.device)
+    except InvalidSpec as error:
+        for problem in error.problems:
+            yield Finding(severity="error", layer=None, sentence=problem.sentence)
+    for notice in layer_notices(spec):
+        yield Finding(severity=notice.severity, layer=notice.layer, sentence=notice.sentence)
+    use = Use(spec.workload.derivative_order, mitigations=_mitigations(spec))
+    kinds = tuple(layer.kind for layer in spec.model.layers)
+    for layer, seen in _observations(spec):
+        operations = [Operation(layer, name) for name in seen.operations]
+        known = findings_for(operations, use, kinds)
+        yield from known
+        explained = any(finding.severity == "error" for finding in known)
+        if seen.failure is not None and not explained:
+            part = f"loss {spec.loss}" if layer is None else kinds[layer]
+            sentence = f"{part}: {seen.failure.sentence}"
+            yield Finding(severity=seen.failure.severity, layer=layer, sentence=sentence)
+
+
+def _mitigations(spec: RunSpec) -> frozenset[str]:
+    in_force: dict[str, bool] = {"compiled": spec.mitigation.compile}
+    return frozenset(name for name, chosen in in_force.items() if chosen)
+
+
+def _observations(spec: RunSpec) -> Iterator[tuple[int | None, Observation]]:
+    order, dtype = spec.workload.derivative_order, DTYPES[spec.mitigation.precision]
+    by_inputs = not isinstance(spec.workload, Maml) and spec.workload.wrt == "inputs"
+    output = spec.model.output_shape
+    assert output is not None
+    yield None, _observed_loss(spec.loss, output, order, dtype)
+    differentiable = by_inputs
+    for row in spec.model.trace():
+        assert row.input_shape is not None
+        yield (
+            row.index,
+            _observed_layer(
+                row.layer, row.input_shape, order, dtype, not by_inputs, differentiable
+            ),
+        )
+        differentiable = differentiable or bool(row.parameters)
+
+
+@lru_cache(maxsize=1024)
+def _observed_layer(
+    layer: LayerSpec,
+    input_shape: Shape,
+    order: int,
+    dtype: torch.dtype,
+    by_parameters: bool,
+    by_input: bool,
+) -> Observation:
+    """A layer on its own, differentiated by its parameters, its input or both."""
+    apply = forward(layer, 0, order)
+
+    def part(shape: Shape) -> Part:
+        parameters = {
+            f"0.{name}": torch.zeros(size, dtype=dtype).requires_grad_(by_parameters)
+            for name, size in layer.parameter_shapes(shape).items()
+        }
+        buffers = {
+            f"0.{name}": torch.zeros(size, dtype=dtype)
+            for name, size in layer.buffer_shapes(shape).items()
+        }
+        whole = layer.takes_whole_numbers
+        x = torch.zeros((_EXAMPLES, *shape), dtype=torch.int64 if whole else dtype)
+        x.requires_grad_(by_input and not whole)
+        wrt = [tensor for tensor in (*parameters.values(), x) if tensor.requires_grad]
+        return Part(lambda: apply(parameters, buffers, x, True), wrt)
+
+    if not by_input and not (by_parameters and layer.parameter_shapes(input_shape)):
+        # No derivative passes through it, so that its operations do not matter.
+        return Observation((), _failure_of(lambda: part(input_shape), order=0))
+    if isinstance(layer, Embedding) and layer.sparse:
+        # WORKAROUND: fake tensors lose the rows of a sparse gradient and then refuse its
+        # derivatives, which torch has at every order.
+        order = 1
+    small = _small_shape(layer, input_shape)
+    return observe(lambda: part(input_shape), order, None if small is None else lambda: part(small))
+
+
+@lru_cache(maxsize=64)
+def _observed_loss(name: str, shape: Shape, order: int, dtype: torch.dtype) -> Observation:
+    def part(shape: Shape) -> Part:
+        output = torch.zeros((_EXAMPLES, *shape), dtype=dtype).requires_grad_()
+        target = torch.zeros_like(output)
+        if name == "cross_entropy":
+            target = torch.zeros((_EXAMPLES, *shape[1:]), dtype=torch.int64)
+        return Part(lambda: LOSSES[name](output, target), [output])
+
+    small = tuple(min(size, _CAPS[0]) for size in shape)
+    return observe(lambda: part(shape), order, lambda: part(small))
+
+
+def _small_shape(layer: LayerSpec, input_shape: Shape) -> Shape | None:
+    """A shape of the same kind that takes no time to compute with, None where there is none."""
+    for cap in _CAPS:
+        shape = tuple(min(size, cap) for size in input_shape)
+        try:
+            output = layer.output_shape(shape)
+        except ShapeError:
+            continue
+        values = layer.parameter_count(shape) + _EXAMPLES * (math.prod(shape) + math.prod(output))
+        return shape if values <= _MOST_VALUES else None
+    return None
+
+
+class Part(NamedTuple):
+    """A part of a workload on tensors of its own, and those that it is differentiated by."""
+
+    computation: Callable[[], torch.Tensor]
+    wrt: Sequence[torch.Tensor]
+
+
+def observe(
+    part: Callable[[], Part], order: int, small: Callable[[], Part] | None = None
+) -> Observation:
+    """Looks at a part of a workload without computing it.
+
+    Args:
+        part: makes the part; its tensors become fakes.
+        order: how often it is differentiated.
+        small: makes one with the same operations that may be computed.
+    """
+    operations = Operations()
+    with math_attention(order):
+        failure = _failure_of(part, 0, operations)
+        if failure is None and not (small is not None and _differentiates(small, order)):
+            failure = _failure_of(part, order)
+    return Observation(tuple(name for _, name in operations.seen), failure)
+
+
+def _differentiates(small: Callable[[], Part], order: int) -> bool:
+    """Fake tensors take 0.1 ms an operation; computing a few numbers takes a tenth of that."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            _differentiate(small(), order, Silent())
+        except Exception:  # asked again with fake tensors, whose answer counts
+            return False
+    return True
+
+
+def _failure_of(
+    part: Callable[[], Part], order: int, operations: Operations | None = None
+) -> Failure | None:
+    """How the part fails when it is differentiated; at order 0 only its forward pass is seen."""
+    progress = _Progress()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        try:
+            computation, wrt = part()
+            if order:
+                _differentiate(Part(computation, wrt), order, progress)
+            else:
+                with operations or nullcontext():
+                    computation()
+        except Exception as error:  # whatever would end the run is what is asked for
+            return _failure(error, progress.phase_name)
+    return None
+
+
+def _differentiate(part: Part, order: int, recorder: Recorder) -> None:
+    nested_gradients(
+        lambda: part.computation().square().sum(),
+        part.wrt,
+        min(order, _HIGHEST_ORDER_RUN),
+        recorder,
+    )
+
+
+class _Progress(Silent):
+    """Remembers how far a computation came."""
+
+    def __init__(self) -> None:
+        self.phase_name = "forward"
+
+    @override
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self.phase_name = name
+        yield
+
+
+def _failure(error: Exception, phase: str) -> Failure:
+    message = str(error).strip().partition("\n")[0].rstrip(".")
+    if isinstance(error, _UNFORESEEABLE):
+        return Failure(
+            "warning",
+            "there is no forecast, because what it does depends on the values of a tensor "
+            f"({message}); it can be measured.",
+        )
+    remedy = "; use another operation or a lower order" if phase != "forward" else ""
+    return Failure("error", f"{phase} fails ({message}){remedy}.")

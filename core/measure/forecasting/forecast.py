@@ -1,0 +1,295 @@
+"""Memory and time of a workload, said without computing it.
+
+The engine runs on tensors without numbers (``prediction``), so the ledger writes down what it would
+have seen; ``kernels`` adds what single operations allocate within themselves, and their time. Many
+inner steps and tasks are foretold from few: what a phase holds grows evenly with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+
+from core.measure.forecasting.few_steps import (
+    LONGER,
+    SHORT,
+    Short,
+    Uneven,
+    checked,
+    far,
+    moved,
+    phases_of,
+)
+from core.measure.forecasting.overhead import overhead_s
+from core.measure.forecasting.prediction import Unpredictable, predict
+from core.measure.machine.devices import describe, resolve
+from core.measure.memory.blocks import LedgerReport
+from core.measure.memory.calls import Call
+from core.measure.memory.kernels import Kernels
+from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
+from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.spec.run import RunSpec
+from core.spec.workloads import Maml
+
+CUDA_BLOCK_BYTES = 512
+"""CUDA's caching allocator rounds every block up to a multiple of this (CUDACachingAllocator)."""
+
+LEARN_S = 0.25
+_AT_ONCE = 4
+_AT_MOST = 60
+"""Inner steps of all tasks together that are followed one by one at most."""
+
+_TOO_MANY = (
+    "What an inner step holds does not grow evenly with the steps, and there are too many of them "
+    "to follow each."
+)
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One prediction: a report, and what its operations cost.
+
+    Attributes:
+        seconds: of one repetition, None where an operation's time is not known.
+    """
+
+    report: LedgerReport
+    seconds: float | None
+    timeline: MemoryTimeline
+
+
+class Forecaster:
+    """Forecasts for one machine; keeps what it learned of operations.
+
+    Args:
+        kernels: for a device and a number of threads, what is known of operations.
+    """
+
+    def __init__(self, kernels: Callable[[torch.device, int], Kernels]) -> None:
+        self._make = kernels
+        self._made: dict[tuple[str, int], Kernels] = {}
+
+    def outlook(
+        self, spec: RunSpec, on: DeviceMemory | None = None, learn_s: float = LEARN_S
+    ) -> Outlook:
+        """What a run will cost.
+
+        Args:
+            spec: a run without problems.
+            on: memory to fit into instead of this machine's; its scratch memory is not known.
+            learn_s: seconds to spend on operations that are not known yet.
+
+        Raises:
+            core.spec.declaration.InvalidSpec: this machine has no such device.
+        """
+        device = _CPU if on is not None else resolve(spec.device)
+        torch.set_num_threads(spec.measure.threads)
+        kernels = self.kernels(device, spec.measure.threads)
+        foreign = on is not None and on.cuda
+        cuda = foreign or device.type == "cuda"
+        work = _Work(device, CUDA_BLOCK_BYTES if cuda else 1, kernels, learn_s, foreign)
+        try:
+            forecast, timeline = _forecast(spec, work)
+        except Unpredictable as reason:
+            return Outlook(forecast=None, absent=str(reason))
+        forecast = forecast.model_copy(update={"reasons": tuple(work.reasons(forecast))})
+        memory = on or _here(device)
+        return Outlook(
+            forecast=_fitted(forecast, memory) if memory else forecast,
+            timeline=timeline,
+            unfinished=work.unfinished,
+        )
+
+    def kernels(self, device: torch.device, threads: int) -> Kernels:
+        """What is known of operations on a device, by now."""
+        key = (str(device), threads)
+        if key not in self._made:
+            self._made[key] = self._make(device, threads)
+        self._made[key].refresh()
+        return self._made[key]
+
+
+class _Work:
+    """What the predictions of one forecast share."""
+
+    def __init__(
+        self,
+        device: torch.device,
+        block_bytes: int,
+        kernels: Kernels,
+        learn_s: float,
+        foreign: bool,
+    ) -> None:
+        self._device, self._block_bytes = device, block_bytes
+        self._kernels, self._learn_s, self._foreign = kernels, learn_s, foreign
+        self._unknown: dict[str, None] = {}
+        self._untried = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there was no time to learn some operation."""
+        return self._untried
+
+    def predict(self, spec: RunSpec) -> Seen:
+        """One prediction, of exactly this spec."""
+        books = predict(spec, self._device, self._block_bytes)
+        if self._foreign:
+            report = books.report(lambda call: 0 if _scratch_free(call) else None)
+            return self._seen(report, None, MemoryTimeline())
+        left = self._kernels.learn(books.calls, self._learn_s)
+        self._untried |= any(not self._kernels.impossible(call) for call in left)
+        books = books.corrected(self._returned)
+        report = books.report(self._scratch)
+        seconds = [self._seconds(call) for call in books.calls]
+        known = [taken for taken in seconds if taken is not None]
+        if len(known) < len(seconds):
+            return self._seen(report, None, MemoryTimeline())
+        beside = overhead_s(spec, self._kernels) if self._device.type == "cpu" else 0.0
+        spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
+        return self._seen(report, spent[-1], _retimed(report.timeline, spent))
+
+    def _seen(self, report: LedgerReport, seconds: float | None, timeline: MemoryTimeline) -> Seen:
+        self._unknown |= dict.fromkeys(call.base_name for call in report.unknown)
+        return Seen(report, seconds, timeline)
+
+    def _scratch(self, call: Call) -> int | None:
+        kernel = self._kernels.known(call)
+        return None if kernel is None else kernel.scratch_bytes
+
+    def _returned(self, call: Call) -> tuple[int, ...] | None:
+        kernel = self._kernels.known(call)
+        return None if kernel is None else kernel.returned_bytes
+
+    def _seconds(self, call: Call) -> float | None:
+        kernel = self._kernels.known(call)
+        return None if kernel is None else kernel.seconds
+
+    def reasons(self, forecast: Forecast) -> Iterator[str]:
+        """Why the peak is a lower bound, and why there is no time."""
+        if self._foreign:
+            yield (
+                "Scratch memory of that device's kernels is not known here, so the peak is a lower "
+                "bound, and there is no time."
+            )
+        elif self._unknown:
+            names = sorted(self._unknown)
+            others = f" and {len(names) - 4} more" if len(names) > 4 else ""
+            yield (
+                f"What {', '.join(names[:4])}{others} allocate within themselves at this size is "
+                "not known, so the peak is a lower bound"
+                + ("." if forecast.seconds is not None else ", and there is no time.")
+            )
+
+
+def _scratch_free(call: Call) -> bool:
+    return call.base_name in ("detach", "t", "view", "expand", "transpose", "_unsafe_view")
+
+
+def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
+    workload = spec.workload
+    if isinstance(workload, Maml) and workload.inner_steps * workload.tasks > _AT_ONCE:
+        try:
+            return _from_few(spec, workload, work), MemoryTimeline()
+        except Uneven:
+            if workload.inner_steps * workload.tasks > _AT_MOST:
+                raise Unpredictable(_TOO_MANY) from None
+    seen = work.predict(spec)
+    return _value(seen, exact=not seen.report.unknown), seen.timeline
+
+
+def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
+    exact = True
+
+    def short(steps: int, tasks: int) -> Short:
+        nonlocal exact
+        few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
+        seen = work.predict(spec.model_copy(update={"workload": few}))
+        exact = exact and not seen.report.unknown
+        prefix = f"task {tasks}: " if tasks > 1 else ""
+        return Short.of(seen.report, seen.seconds or 0.0, prefix)
+
+    steps, tasks = workload.inner_steps, workload.tasks
+    if steps <= SHORT[-1]:
+        run = short(steps, 1)
+    else:
+        try:
+            run = far([short(number, 1) for number in SHORT], SHORT, steps)
+        except Uneven:
+            run = far([short(number, 1) for number in LONGER], LONGER, steps)
+    seconds = run.seconds * tasks
+    if tasks > 1:
+        one, two = short(1, 1), short(1, 2)
+        run = moved(run, one, two, 1)
+        if tasks > 2:
+            run = moved(run, two, short(1, 3), tasks - 2)
+    run = checked(run)
+    return Forecast(
+        peak_bytes=run.peak_bytes,
+        exact=exact,
+        seconds=seconds or None,
+        baseline_bytes=run.baseline_bytes,
+        by_category={name: count for name, count in run.by_category.items() if count},
+        phases=phases_of(run),
+    )
+
+
+def _value(seen: Seen, *, exact: bool) -> Forecast:
+    report = seen.report
+    return Forecast(
+        peak_bytes=report.peak_bytes,
+        exact=exact,
+        seconds=seen.seconds,
+        baseline_bytes=report.baseline_bytes,
+        by_category=report.by_category,
+        phases=tuple(
+            ForecastPhase(
+                name=phase.name,
+                peak_bytes=phase.peak_bytes,
+                retained_bytes=phase.retained_bytes,
+            )
+            for phase in report.phases
+        ),
+    )
+
+
+def _retimed(timeline: MemoryTimeline, spent: Sequence[float]) -> MemoryTimeline:
+    """A curve over operations as one over seconds."""
+
+    def seconds(made: float) -> float:
+        return spent[int(made)]
+
+    return timeline.model_copy(
+        update={
+            "t_s": tuple(seconds(made) for made in timeline.t_s),
+            "phases": tuple(
+                PhaseSpan(
+                    name=phase.name, start_s=seconds(phase.start_s), end_s=seconds(phase.end_s)
+                )
+                for phase in timeline.phases
+            ),
+        }
+    )
+
+
+def _here(device: torch.device) -> DeviceMemory | None:
+    available = describe(device).available_bytes
+    if available is None:
+        return None
+    return DeviceMemory(name=str(device), total_bytes=available, cuda=device.type == "cuda")
+
+
+def _fitted(forecast: Forecast, memory: DeviceMemory) -> Forecast:
+    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
+    too_large = needed > memory.total_bytes
+    return forecast.model_copy(
+        update={
+            # What is known to need less may need more in the end.
+            "fits": False if too_large else (True if forecast.exact else None),
+            "available_bytes": memory.total_bytes,
+            "memory_name": memory.name,
+        }
+    )

@@ -1,0 +1,130 @@
+"""What operations cost beside themselves: autograd, checkpointing and the engine around them.
+
+That depends on how a workload is put together and hardly on how large it is. So a small copy is
+computed once, and what its time exceeds that of its operations alone by is shared out among them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from core.engine.problem import Problem, prepare
+from core.engine.recorder import Silent
+from core.engine.workloads import compute
+from core.measure.correctness.checks.reduced import reduced
+from core.measure.memory.calls import Call, call_of
+from core.measure.memory.kernels import Kernels
+from core.spec.run import RunSpec
+from core.spec.workloads import Maml
+
+USUAL_S: Final = 5e-6
+"""For an operation of a workload of which there is no small copy: its operations are so large that
+nothing else matters."""
+
+_FEWEST, _MOST, _LONG_ENOUGH_S = 3, 20, 0.04
+_ASK_DEVICE = torch.ops.prim.device.default
+
+_known: dict[object, float] = {}
+"""Seconds by structure; no process forgets them."""
+
+
+def overhead_s(spec: RunSpec, kernels: Kernels) -> float:
+    """Seconds that an operation takes on average beyond what it takes alone, on one CPU.
+
+    Args:
+        spec: a run without problems.
+        kernels: of the CPU.
+    """
+    structure = _structure(spec)
+    if structure not in _known:
+        _known[structure] = _measured(spec, kernels)
+    return _known[structure]
+
+
+def _structure(spec: RunSpec) -> object:
+    """What the cost depends on: kinds, orders and mitigations, not sizes."""
+    workload = spec.workload
+    inner = isinstance(workload, Maml) and workload.inner_steps > 1
+    return (
+        tuple(layer.kind for layer in spec.model.layers),
+        (workload.kind, workload.order, inner),
+        spec.mitigation,
+        (spec.loss, spec.data.kind, spec.measure.threads),
+    )
+
+
+def _measured(spec: RunSpec, kernels: Kernels) -> float:
+    copy = reduced(spec)
+    if copy is None:
+        return USUAL_S
+    precision = {"mitigation.precision": spec.mitigation.precision}
+    with _undisturbed():
+        try:
+            problem = prepare(copy.spec.with_changes(precision), torch.device("cpu"))
+            calls = _counted(problem)
+            seconds = _fastest(problem)
+        except RuntimeError:
+            return USUAL_S
+    alone = [(kernels.seconds(call), count) for call, count in calls.items()]
+    if any(taken is None for taken, _ in alone):
+        return USUAL_S
+    beside = seconds - sum(taken * count for taken, count in alone if taken is not None)
+    return max(beside, 0.0) / max(sum(calls.values()), 1)
+
+
+def _counted(problem: Problem) -> Counter[Call]:
+    problem.reset()
+    counting = _Counting()
+    with counting:
+        compute(problem, Silent())
+    return counting.calls
+
+
+def _fastest(problem: Problem) -> float:
+    taken: list[float] = []
+    while len(taken) < _FEWEST or (len(taken) < _MOST and sum(taken) < _LONG_ENOUGH_S):
+        problem.reset()
+        start = time.perf_counter()
+        computed = compute(problem, Silent())
+        taken.append(time.perf_counter() - start)
+        del computed
+    return min(taken)
+
+
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts how often each operation is called while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: Counter[Call] = Counter()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """WORKAROUND: true, the default, loads torch._dynamo at the first operation: a second."""
+        return False
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        del types
+        if func is not _ASK_DEVICE:
+            self.calls[call_of(func, args, kwargs)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Leaves torch's random numbers as they were."""
+    with torch.random.fork_rng(devices=()), torch.enable_grad():
+        yield

@@ -1,0 +1,118 @@
+"""One workload watched without being computed: tensors that have a shape and no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+from typing_extensions import override
+
+from core.engine.problem import prepare
+from core.engine.workloads import compute
+from core.measure.forecasting.quick_fake import QuickFake
+from core.measure.memory.blocks import Books
+from core.measure.memory.ledger import Ledger
+from core.spec.run import RunSpec
+
+_ASK_DEVICE = torch.ops.prim.device.default
+_DATA_DEPENDENT = (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
+)
+
+
+class Unpredictable(ValueError):
+    """A workload whose memory depends on its numbers; the message says why, in one sentence."""
+
+
+class _Predicted(Ledger):  # type: ignore[no-untyped-call]
+    """A ledger on tensors without numbers. Its clock counts operations."""
+
+    def __init__(self, device: torch.device, block_bytes: int) -> None:
+        super().__init__(0.0, device, block_bytes=block_bytes)
+
+    @override
+    def now(self) -> float:
+        """Operations so far."""
+        return float(len(self._made))
+
+    @override
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        # Autograd asks twice an operation; answered here, it costs a tenth.
+        if func is _ASK_DEVICE and self._device.type == "cpu":
+            return self._device
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+    @override
+    def result(self, tensors: Iterable[torch.Tensor]) -> None:
+        """There are no numbers to take a norm of."""
+
+
+def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
+    """What the ledger would write down, did the workload run; times are numbers of operations.
+
+    Args:
+        spec: a run without problems.
+        device: where its tensors would live.
+        block_bytes: the allocator rounds every storage up to a multiple of these.
+
+    Raises:
+        Unpredictable: an operation's memory depends on the numbers that it works on.
+    """
+    ledger = _Predicted(device, block_bytes)
+    state = torch.get_rng_state()
+    try:
+        with QuickFake() if device.type == "cpu" else FakeTensorMode():
+            problem = prepare(spec, device)
+            for name, tensor in (problem.parameters | problem.buffers).items():
+                ledger.register("parameters", [tensor], layer=int(name.partition(".")[0]))
+            ledger.register("data", problem.data)
+            with ledger:
+                computed = compute(problem, ledger)
+            books = ledger.books()
+            del computed
+    except _DATA_DEPENDENT as error:
+        raise Unpredictable(_sentence(error)) from error
+    except RuntimeError as error:
+        if _has_sparse(spec):
+            raise Unpredictable(_SPARSE) from error
+        raise Unpredictable(
+            f"It cannot be followed without numbers: {_first_line(error)}"
+        ) from error
+    finally:
+        torch.set_rng_state(state)
+    return books
+
+
+_SPARSE = (
+    "How much a sparse gradient holds depends on the numbers: which rows of the embedding are used."
+)
+
+
+def _sentence(error: Exception) -> str:
+    operation = getattr(error, "func", None)
+    named = f" ({operation})" if operation is not None else ""
+    return f"An operation's memory depends on the numbers that it works on{named}."
+
+
+def _first_line(error: Exception) -> str:
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return (line or type(error).__name__).rstrip(".") + "."
+
+
+def _has_sparse(spec: RunSpec) -> bool:
+    return any(layer.kind == "embedding" and layer.sparse for layer in spec.model.layers)

@@ -1,0 +1,1 @@
+"""The devices, the processor and everything else that a result is taken on."""
