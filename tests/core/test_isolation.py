@@ -275,10 +275,18 @@ def test_that_a_spare_process_waits_after_a_spawned_run_and_never_beside_one(
     next(events)
     assert _measuring_children() == waiting
     list(events)
-    assert len(_measuring_children()) == 1
+    # A process that was just started has its command line a moment later.
+    _until(lambda: len(_measuring_children()) == 1)
     assert _measuring_children().isdisjoint(waiting)
     isolation.shut_down()
     assert _measuring_children() == set()
+
+
+def _until(true: Callable[[], bool], patience_s: float = 30.0) -> None:
+    end = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def _measuring_children() -> set[int]:

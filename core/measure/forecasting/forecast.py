@@ -38,6 +38,9 @@ CUDA_BLOCK_BYTES = 512
 """CUDA's caching allocator rounds every block up to a multiple of this (CUDACachingAllocator)."""
 
 LEARN_S = 0.25
+_MOST_KEPT = 64
+"""Predictions that are kept, the last ones."""
+
 _AT_ONCE = 4
 _AT_MOST = 60
 """Inner steps of all tasks together that are followed one by one at most."""
@@ -71,6 +74,7 @@ class Forecaster:
 
     def __init__(self, kernels: Callable[[torch.device, int], Kernels]) -> None:
         self._make = kernels
+        self._seen: dict[object, Seen] = {}
         self._made: dict[tuple[str, int], Kernels] = {}
 
     def outlook(
@@ -91,7 +95,8 @@ class Forecaster:
         kernels = self.kernels(device, spec.measure.threads)
         foreign = on is not None and on.cuda
         cuda = foreign or device.type == "cuda"
-        work = _Work(device, CUDA_BLOCK_BYTES if cuda else 1, kernels, learn_s, foreign)
+        block_bytes = CUDA_BLOCK_BYTES if cuda else 1
+        work = _Work(device, block_bytes, kernels, learn_s, foreign, self._seen)
         try:
             forecast, timeline = _forecast(spec, work)
         except Unpredictable as reason:
@@ -123,9 +128,11 @@ class _Work:
         kernels: Kernels,
         learn_s: float,
         foreign: bool,
+        known: dict[object, Seen],
     ) -> None:
         self._device, self._block_bytes = device, block_bytes
         self._kernels, self._learn_s, self._foreign = kernels, learn_s, foreign
+        self._seen_before = known
         self._unknown: dict[str, None] = {}
         self._untried = False
 
@@ -135,11 +142,26 @@ class _Work:
         return self._untried
 
     def predict(self, spec: RunSpec) -> Seen:
-        """One prediction, of exactly this spec."""
+        """One prediction, of exactly this spec.
+
+        Whoever changes the number of inner steps or tasks asks for the same short runs again.
+        """
+        key = (spec.model_copy(update={"name": ""}).to_json(), self._device, self._block_bytes)
+        seen = self._seen_before.pop(key, None)
+        if seen is None:
+            seen = self._predicted(spec)
+        self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
+        if not seen.report.unknown or self._foreign:
+            self._seen_before[key] = seen
+            while len(self._seen_before) > _MOST_KEPT:
+                del self._seen_before[next(iter(self._seen_before))]
+        return seen
+
+    def _predicted(self, spec: RunSpec) -> Seen:
         books = predict(spec, self._device, self._block_bytes)
         if self._foreign:
             report = books.report(lambda call: 0 if _scratch_free(call) else None)
-            return self._seen(report, None, MemoryTimeline())
+            return Seen(report, None, MemoryTimeline())
         left = self._kernels.learn(books.calls, self._learn_s)
         self._untried |= any(not self._kernels.impossible(call) for call in left)
         books = books.corrected(self._returned)
@@ -147,14 +169,10 @@ class _Work:
         seconds = [self._seconds(call) for call in books.calls]
         known = [taken for taken in seconds if taken is not None]
         if len(known) < len(seconds):
-            return self._seen(report, None, MemoryTimeline())
+            return Seen(report, None, MemoryTimeline())
         beside = overhead_s(spec, self._kernels) if self._device.type == "cpu" else 0.0
         spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
-        return self._seen(report, spent[-1], _retimed(report.timeline, spent))
-
-    def _seen(self, report: LedgerReport, seconds: float | None, timeline: MemoryTimeline) -> Seen:
-        self._unknown |= dict.fromkeys(call.base_name for call in report.unknown)
-        return Seen(report, seconds, timeline)
+        return Seen(report, spent[-1], _retimed(report.timeline, spent))
 
     def _scratch(self, call: Call) -> int | None:
         kernel = self._kernels.known(call)

@@ -19,7 +19,7 @@ from core.engine.problem import Problem, prepare
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
 from core.measure.correctness.checks.reduced import reduced
-from core.measure.memory.calls import Call, call_of
+from core.measure.memory.calls import Call, call_of, only_shows
 from core.measure.memory.kernels import Kernels
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -118,7 +118,7 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         del types
-        if func is not _ASK_DEVICE:
+        if func is not _ASK_DEVICE and not only_shows(func):
             self.calls[call_of(func, args, kwargs)] += 1
         return func(*args, **(kwargs or {}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -75,6 +76,15 @@ def call_of(
         operation,
         tuple([_like(argument) for argument in arguments]),
         tuple([(name, _like(value)) for name, value in keywords.items()]) if keywords else (),
+    )
+
+
+@cache
+def only_shows(operation: Any) -> bool:
+    """Whether an operation computes nothing: its results are views of an argument."""
+    returns = operation._schema.returns
+    return bool(returns) and all(
+        value.alias_info is not None and not value.alias_info.is_write for value in returns
     )
 
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +74,6 @@ class Kernel:
     returned_bytes: tuple[int, ...] | None = None
 
 
-VIEW_SECONDS = 1e-6
-"""What a view costs: the way to it and back."""
-
-_VIEW = Kernel(0, VIEW_SECONDS)
-
-
 class Kernels:
     """What is known of operations on one device, kept in a file that processes share.
 
@@ -127,7 +120,7 @@ class Kernels:
 
     def known(self, call: Call) -> Kernel | None:
         """What is known of an operation, None where nothing is."""
-        return _VIEW if is_view(call) else self._known.get(call.key)
+        return self._known.get(call.key)
 
     def learn(self, calls: Iterable[Call], budget_s: float = math.inf) -> tuple[Call, ...]:
         """Runs what is not known yet, each operation alone.
@@ -222,19 +215,6 @@ class Kernels:
                 os.write(descriptor, "".join(lines).encode())
             finally:
                 os.close(descriptor)
-
-
-@cache
-def _only_views(operation: Any) -> bool:
-    returns = operation._schema.returns
-    return bool(returns) and all(
-        value.alias_info is not None and not value.alias_info.is_write for value in returns
-    )
-
-
-def is_view(call: Call) -> bool:
-    """Whether the operation computes nothing: its results show what an argument holds."""
-    return _only_views(call.operation)
 
 
 def made_small(call: Call) -> Call:

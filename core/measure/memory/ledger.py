@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from core.measure.memory.accumulation import accumulates_in_place, running_node
 from core.measure.memory.blocks import Block, Books, LedgerReport, Made, PhaseRecord
-from core.measure.memory.calls import Call, call_of
+from core.measure.memory.calls import Call, call_of, only_shows
 from core.measure.memory.curve import LedgerLog
 from core.measure.memory.random_states import random_states_seen
 from core.results.events import MemorySamples, PhaseStarted
@@ -154,6 +154,8 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._cancelled.is_set():
             raise PassCancelledError
         layer = self._layer_of_operation()
+        if only_shows(func):
+            return func(*args, **(kwargs or {}))
         for argument in args:
             # A number that became a tensor on the way here, without the dispatcher.
             if isinstance(argument, torch.Tensor) and not argument.dim():

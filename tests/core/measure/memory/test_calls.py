@@ -2,7 +2,7 @@
 
 import torch
 
-from core.measure.memory.calls import TensorLike, call_of, rebuild
+from core.measure.memory.calls import TensorLike, call_of, only_shows, rebuild
 
 ATEN = torch.ops.aten
 CPU = torch.device("cpu")
@@ -82,3 +82,12 @@ def test_that_sparse_tensors_are_rebuilt_with_as_many_entries() -> None:
     assert rebuilt._nnz() == 3
     assert rebuilt._indices().shape == (1, 3)
     assert call_of(ATEN.neg.default, (rebuilt,)) == call
+
+
+def test_that_operations_which_only_show_an_argument_are_known() -> None:
+    """They compute nothing, so that nobody has to learn what they cost."""
+    aten = torch.ops.aten
+    shows = (aten.t.default, aten.view.default, aten.expand.default, aten.detach.default)
+    assert all(only_shows(operation) for operation in shows)
+    computes = (aten.add_.Tensor, aten.mm.default, aten.clone.default, aten.zero_.default)
+    assert not any(only_shows(operation) for operation in computes)

@@ -11,7 +11,7 @@ from torch.autograd.profiler import profile
 
 import core.measure.memory.kernels as kernels_module
 from core.measure.memory.calls import Call, TensorLike, call_of
-from core.measure.memory.kernels import Kernels, is_view, made_small
+from core.measure.memory.kernels import Kernels, made_small
 
 CPU = torch.device("cpu")
 ATEN = torch.ops.aten
@@ -264,24 +264,6 @@ def test_that_learning_leaves_random_numbers_as_they_were() -> None:
     dropout = call_of(ATEN.native_dropout.default, (torch.ones(100), 0.5, True))
     assert Kernels(CPU, 1).learn([dropout]) == ()
     assert torch.equal(torch.rand(4), expected)
-
-
-def test_that_views_are_known_without_being_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*_: object) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(kernels_module, "_seconds", run)
-    views = [
-        call_of(ATEN.t.default, (torch.ones(2, 3),)),
-        call_of(ATEN.view.default, (torch.ones(2, 3), [6])),
-        call_of(ATEN.expand.default, (torch.ones(1), [6])),
-        call_of(ATEN.detach.default, (torch.ones(1),)),
-    ]
-    kernels = Kernels(CPU, 1)
-    assert kernels.learn(views) == ()
-    assert all(is_view(call) and kernels.known(call).scratch_bytes == 0 for call in views)
-    in_place = call_of(ATEN.add_.Tensor, (torch.ones(2), torch.ones(2)))
-    assert not is_view(in_place)
 
 
 def test_that_operations_are_timed_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
