@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder, Silent
@@ -81,21 +82,34 @@ def test_that_the_ledger_hardly_slows_large_operations(page: Page) -> None:
 
 
 def test_that_the_ledger_costs_little_for_each_small_operation(page: Page) -> None:
-    """Interleaved, order 2 through layers of 16, batch 16."""
+    """Interleaved, order 2 through layers of 16, batch 16; the fastest pass of each kind.
+
+    What disturbs a pass of two milliseconds makes it slower, never faster.
+    """
     problem = mlp(16, 4, 16)
-    pairs = []
-    for _ in range(20 * PAIRS):
-        clean = clean_pass(problem)
-        watched, books = memory_pass(problem)
-        pairs.append((clean, watched, len(books.made)))
-    costs = sorted((watched - clean) / count for clean, watched, count in pairs[PAIRS:])
-    cost = statistics.median(costs)
+    with _Counting() as counting:
+        compute(problem, Silent())
+    passes = [(clean_pass(problem), memory_pass(problem)[0]) for _ in range(20 * PAIRS)]
+    clean, watched = (min(kind) for kind in zip(*passes, strict=True))
+    cost = (watched - clean) / counting.count
     page.claim(
-        "Ledger's processor time for an operation, small ones, median",
+        "Ledger's processor time for an operation, small ones",
         "≤ 20 µs",
-        f"{cost * 1e6:.1f} µs of {pairs[-1][2]} operations each",
+        f"{cost * 1e6:.1f} µs for each of {counting.count}",
         met=cost <= 20e-6,
     )
+
+
+class _Counting(TorchDispatchMode):
+    """Counts operations while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
 
 
 def test_that_the_memory_pass_does_not_disturb_the_clock(page: Page) -> None:
@@ -115,8 +129,14 @@ def test_that_the_memory_pass_does_not_disturb_the_clock(page: Page) -> None:
             clock.once()
         return statistics.median(clock.once()[0] for _ in range(REPETITIONS))
 
-    pairs = [(block(lambda: None), block(lambda: memory_pass(problem))) for _ in range(BLOCKS)]
-    ratio = statistics.median(after / alone for alone, after in pairs)
+    def ratio_of(memory_pass_first: bool) -> float:
+        befores = (lambda: None, lambda: memory_pass(problem))
+        seconds = [block(before) for before in befores[:: -1 if memory_pass_first else 1]]
+        alone, after = seconds[::-1] if memory_pass_first else seconds
+        return after / alone
+
+    # In turns: the second block of a pair is not like the first.
+    ratio = statistics.median(ratio_of(bool(turn % 2)) for turn in range(2 * BLOCKS))
     page.claim(
         "Time after a memory pass ÷ time without, median of interleaved blocks",
         "0.98 to 1.02",
