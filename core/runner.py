@@ -58,6 +58,7 @@ from core.spec.workloads import Maml
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
+_MIB = 2**20
 LEARN_FIRST_S = 2.0
 """Seconds that a run spends at most on operations that its forecast does not know yet."""
 
@@ -154,6 +155,10 @@ class _Run:
             self._found.outcome, self._found.error = Outcome.OUT_OF_MEMORY, refusal
             return
         yield from self._forecast()
+        too_large = None if self._force else too_large_sentence(self._found.forecast)
+        if too_large is not None:
+            self._found.outcome, self._found.error = Outcome.OUT_OF_MEMORY, too_large
+            return
         yield self._stage("prepare")
         problem = prepare(self._spec, self._device)
         load_late_modules(self._spec)
@@ -354,6 +359,17 @@ class _Run:
 
     def _now(self) -> float:
         return time.perf_counter() - self._clock_s
+
+
+def too_large_sentence(forecast: Forecast | None) -> str | None:
+    """Why a run is not started by its forecast, None where it may fit."""
+    if forecast is None or forecast.fits is not False or forecast.available_bytes is None:
+        return None
+    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
+    return (
+        f"By its forecast it needs {needed // _MIB:,} MiB and {forecast.memory_name} has "
+        f"{forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be forced."
+    )
 
 
 def load_late_modules(spec: RunSpec) -> None:

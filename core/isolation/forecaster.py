@@ -47,9 +47,9 @@ class Forecaster:
         """
         question = Question(spec=spec, on=on, learn_s=learn_s)
         with self._asking:
-            if self._closed:
-                raise NotReady("the forecaster was closed")
+            self._refuse_if_closed()
             child = self._child or self._started()
+            self._refuse_if_closed()
             try:
                 child.connection.send_bytes(question.model_dump_json().encode())
                 answer = child.connection.recv_bytes()
@@ -58,6 +58,10 @@ class Forecaster:
                 words = self._nursery.end(child).last_words
                 raise NotReady(words or "the process that forecasts died") from None
         return _outlook(answer)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise NotReady("the forecaster was closed")
 
     def close(self) -> None:
         """Ends the process; a question that waits ends with NotReady."""
@@ -72,14 +76,16 @@ class Forecaster:
 
     def _started(self) -> Child:
         child = self._nursery.take(lasting=True).result()
+        # Known from here on, so that closing need not wait until it has loaded torch.
+        self._child = child
         try:
             child.connection.send_bytes(Job(kind="outlooks").model_dump_json().encode())
             while child.connection.recv_bytes()[:1] != READY:
                 pass
         except (EOFError, OSError):
+            self._child = None
             words = self._nursery.end(child).last_words
             raise NotReady(words or "the process that forecasts died") from None
-        self._child = child
         return child
 
 

@@ -83,18 +83,29 @@ def peak_on_accelerator():
     return torch.accelerator.max_memory_allocated() - before'''
 
 
+_PEAK_ON_EITHER = """\
+    peak_bytes = None
+    if DEVICE.type == "cpu":
+        peak_bytes = peak_on_cpu()
+    elif DEVICE.type in ("cuda", "xpu"):
+        peak_bytes = peak_on_accelerator()"""
+
+
 def _main(spec: RunSpec, network: Network, kind: str) -> str:
     peak = {
-        "cpu": "peak_on_cpu()",
-        "auto": 'peak_on_cpu() if DEVICE.type == "cpu" else peak_on_accelerator()',
-    }.get(kind, "peak_on_accelerator()" if kind in COUNTED_DEVICES else "None")
+        "cpu": "    peak_bytes = peak_on_cpu()",
+        "auto": _PEAK_ON_EITHER,
+    }.get(
+        kind,
+        "    peak_bytes = " + ("peak_on_accelerator()" if kind in COUNTED_DEVICES else "None"),
+    )
     names = "x, y"
     if isinstance(spec.workload, Maml):
         names = "*data"
     lists = f"*parameters, *{RUNNING}" if network.tracked else "*parameters"
     return f"""\
 if __name__ == "__main__":
-    peak_bytes = {peak}
+{peak}
     reset()
     loss_value, result = compute()
     norm = torch.stack([tensor.to_dense().double().norm() for tensor in result]).norm().item()

@@ -41,7 +41,7 @@ class Short:
     phases: Mapping[str, int]
     retained: Mapping[str, int]
     by_category: Mapping[str, int]
-    seconds: float
+    seconds: float | None
 
     @property
     def peak_phase(self) -> str:
@@ -54,7 +54,7 @@ class Short:
         return max(self.phases.values())
 
     @classmethod
-    def of(cls, report: LedgerReport, seconds: float, prefix: str = "") -> Short:
+    def of(cls, report: LedgerReport, seconds: float | None, prefix: str = "") -> Short:
         """The phases of one task, whose names begin with ``prefix``.
 
         Raises:
@@ -75,7 +75,7 @@ class Short:
             by_category={name: report.by_category.get(name, 0) for name in CATEGORIES},
             seconds=seconds,
         )
-        if max(phase.peak_bytes for phase in report.phases) != report.peak_bytes:
+        if short.peak_bytes != report.peak_bytes:
             raise Uneven
         return short
 
@@ -108,11 +108,18 @@ def far(points: Sequence[Short], numbers: Sequence[int], number: int) -> Short:
         phases=on(lambda point: point.phases),
         retained=third.retained,
         by_category=on(lambda point: point.by_category),
-        seconds=third.seconds + ahead * (third.seconds - points[0].seconds) / 2,
+        seconds=_far_seconds(points, ahead),
     )
     if len({point.peak_phase for point in (*points, result)}) > 1:
         raise Uneven
     return result
+
+
+def _far_seconds(points: Sequence[Short], ahead: int) -> float | None:
+    first, last = points[0].seconds, points[-1].seconds
+    if first is None or last is None:
+        return None
+    return last + ahead * (last - first) / (len(points) - 1)
 
 
 def moved(run: Short, start: Short, end: Short, times: int) -> Short:

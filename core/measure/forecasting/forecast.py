@@ -38,6 +38,11 @@ CUDA_BLOCK_BYTES = 512
 """CUDA's caching allocator rounds every block up to a multiple of this (CUDACachingAllocator)."""
 
 LEARN_S = 0.25
+_SMALLER_MASKS = (
+    "Dropout keeps a mask of one byte an entry on CUDA and one as large as its input here, so the "
+    "peak may be too high by the difference, and whether it fits is not said."
+)
+
 _MOST_KEPT = 64
 """Predictions that are kept, the last ones."""
 
@@ -101,10 +106,14 @@ class Forecaster:
             forecast, timeline = _forecast(spec, work)
         except Unpredictable as reason:
             return Outlook(forecast=None, absent=str(reason))
-        forecast = forecast.model_copy(update={"reasons": tuple(work.reasons(forecast))})
+        reasons = [*work.reasons(forecast)]
         memory = on or _here(device)
+        bound = not (foreign and any(layer.random for layer in spec.model.layers))
+        if not bound:
+            reasons.append(_SMALLER_MASKS)
+        forecast = forecast.model_copy(update={"reasons": tuple(reasons)})
         return Outlook(
-            forecast=_fitted(forecast, memory) if memory else forecast,
+            forecast=_fitted(forecast, memory, bound=bound) if memory else forecast,
             timeline=timeline,
             unfinished=work.unfinished,
         )
@@ -228,7 +237,7 @@ def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
         seen = work.predict(spec.model_copy(update={"workload": few}))
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
-        return Short.of(seen.report, seen.seconds or 0.0, prefix)
+        return Short.of(seen.report, seen.seconds, prefix)
 
     steps, tasks = workload.inner_steps, workload.tasks
     if steps <= SHORT[-1]:
@@ -238,7 +247,7 @@ def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
             run = far([short(number, 1) for number in SHORT], SHORT, steps)
         except Uneven:
             run = far([short(number, 1) for number in LONGER], LONGER, steps)
-    seconds = run.seconds * tasks
+    seconds = None if run.seconds is None else run.seconds * tasks
     if tasks > 1:
         one, two = short(1, 1), short(1, 2)
         run = moved(run, one, two, 1)
@@ -248,7 +257,7 @@ def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
     return Forecast(
         peak_bytes=run.peak_bytes,
         exact=exact,
-        seconds=seconds or None,
+        seconds=seconds,
         baseline_bytes=run.baseline_bytes,
         by_category={name: count for name, count in run.by_category.items() if count},
         phases=phases_of(run),
@@ -300,9 +309,14 @@ def _here(device: torch.device) -> DeviceMemory | None:
     return DeviceMemory(name=str(device), total_bytes=available, cuda=device.type == "cuda")
 
 
-def _fitted(forecast: Forecast, memory: DeviceMemory) -> Forecast:
+def _fitted(forecast: Forecast, memory: DeviceMemory, *, bound: bool) -> Forecast:
+    """The forecast with what it has to fit into.
+
+    Args:
+        bound: whether the peak is at least a lower bound.
+    """
     needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
-    too_large = needed > memory.total_bytes
+    too_large = bound and needed > memory.total_bytes
     return forecast.model_copy(
         update={
             # What is known to need less may need more in the end.

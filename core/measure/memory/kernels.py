@@ -20,6 +20,7 @@ import torch
 from torch.autograd.profiler import profile, record_function
 from torch.utils._python_dispatch import _disable_current_modes
 
+from core.measure.machine.devices import describe
 from core.measure.memory.calls import Call, TensorLike, rebuild
 from core.measure.memory.work import work
 
@@ -32,8 +33,9 @@ MOST_WORK_ELSEWHERE = 1e13
 """Nor are those that would take a second or more: floating-point operations by kind of device."""
 
 SLOW_S = 0.1
-"""A call this slow is not repeated: loading and compiling is a small part of it."""
+"""A call this slow is repeated once."""
 
+LONGEST_FILE_BYTES = 16 * 2**20
 REPETITIONS = 3
 MOST, LONG_ENOUGH_S = 6, 2e-4
 """Small operations are called more often: their fastest call is known sooner, and costs nothing."""
@@ -85,13 +87,20 @@ class Kernels:
 
     def __init__(self, device: torch.device, threads: int, file: Path | None = None) -> None:
         self._device = device
-        self._where = f"{torch.__version__} {device.type} {threads}"
+        self._where = f"{torch.__version__} {device.type} {threads} {describe(device).title}"
         self._file = file
         self._known: dict[str, Kernel] = {}
         self._failed: set[str] = set()
         self._timed: dict[str, float | None] = {}
         self._read = 0
+        self._start_over_when_too_long()
         self.refresh()
+
+    def _start_over_when_too_long(self) -> None:
+        """What was learned of configurations long gone is not read for ever."""
+        with suppress(OSError):
+            if self._file is not None and self._file.stat().st_size > LONGEST_FILE_BYTES:
+                self._file.unlink()
 
     def refresh(self) -> None:
         """Reads what other processes have learned since."""
@@ -271,7 +280,7 @@ def _seconds(call: Call, device: torch.device) -> float:
 
     first = once()
     if first > SLOW_S:
-        return first
+        return min(first, once())
     taken: list[float] = []
     while len(taken) < REPETITIONS or (len(taken) < MOST and sum(taken) < LONG_ENOUGH_S):
         taken.append(once())
