@@ -26,6 +26,7 @@ DEBOUNCE_MS = 80
 """A question waits so long for the next key."""
 
 PATIENCE_MS = 3000
+_CLOSED = "The window was closed."
 
 
 class Oracle(Protocol):
@@ -115,6 +116,8 @@ class Asker(QThread):
 
     def _ready_oracle(self) -> Oracle:
         with self._news:
+            if self._is_over:
+                raise RuntimeError(_CLOSED)
             if self._oracle is None:
                 self._oracle = self._make_oracle()
             return self._oracle
@@ -144,6 +147,7 @@ class Forecasts(QObject):
         self._pause.setInterval(DEBOUNCE_MS)
         self._pause.timeout.connect(self._ask)
         session.currentChanged.connect(self._look)
+        session.runsChanged.connect(self._look)
         session.tabOpened.connect(self._observe)
         preferences.changed.connect(self._look)
         for tab in session.tabs:
@@ -203,6 +207,9 @@ class Forecasts(QObject):
         if question is None or question == tab.outlook_of:
             self._pause.stop()
             self._asked = None
+        elif self._session.busy:
+            # Learning what operations cost runs them, and would disturb the clock of the run.
+            self._pause.stop()
         elif question != self._asked:
             self._pause.start()
         tab.set_wanted(question)
@@ -210,7 +217,7 @@ class Forecasts(QObject):
     def _ask(self) -> None:
         tab = self._session.current
         question = self.wanted(tab) if tab is not None else None
-        if question is not None and self._asker is not None:
+        if question is not None and self._asker is not None and not self._session.busy:
             self._asked = question
             self._asker.ask(question)
 
@@ -220,17 +227,12 @@ class Forecasts(QObject):
             self._asked = None
         for tab in self._session.tabs:
             if tab.wanted == question:
-                learned = tab.outlook_of != question or tab.outlook != outlook
                 tab.set_outlook(question, outlook)
-                if learned and _is_lower_bound(outlook):
+                if outlook.unfinished:
                     self._ask_again(tab)
 
     def _ask_again(self, tab: OpenTab) -> None:
-        """With each question the core learns operations that it did not know: a lower bound may
-        become exact. Where it stays the same there is nothing more to learn."""
+        """With each question the core learns operations that it had no time for: a lower bound may
+        become exact."""
         if tab is self._session.current and self._asker is not None and not self._pause.isActive():
             self._ask()
-
-
-def _is_lower_bound(outlook: Outlook) -> bool:
-    return outlook.forecast is not None and not outlook.forecast.exact

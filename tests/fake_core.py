@@ -244,7 +244,10 @@ class FakeOracle:
             raise RuntimeError("It was closed.")
         timeline = memory_timeline(spec, 20)
         return Outlook(
-            forecast=self._forecast(timeline, on), findings=self.findings, timeline=timeline
+            forecast=self._forecast(timeline, on),
+            findings=self.findings,
+            timeline=timeline,
+            unfinished=len(self.asked) < self.learns_after,
         )
 
     def close(self) -> None:

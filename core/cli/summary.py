@@ -89,7 +89,8 @@ def _figures(result: Measurement) -> Table:
             f"{ms(time.median_s)} ms, between {ms(low)} and {ms(high)} "
             f"({len(time.samples_s)} repetitions)",
         )
-        table.add_row("", explain(time))
+        fixed = result.spec.measure.repetitions != "auto"
+        table.add_row("", explain(time, fixed=fixed))
     if result.check is not None:
         table.add_row("Check", _check(result.check))
         for failure in result.check.failures:

@@ -208,12 +208,12 @@ def _words(
 ) -> Iterator[str]:
     if time is None:
         lacking = [name for run, name in zip((a, b), names, strict=True) if run.time is None]
-        yield f"The times cannot be compared: {' and '.join(lacking) or 'one'} has none."
+        yield f"The times cannot be compared: there is none of {' and '.join(lacking) or 'one'}."
     else:
         yield sentence(time, *names)
     if memory is None:
         lacking = [name for run, name in zip((a, b), names, strict=True) if run.memory is None]
-        yield f"The peaks cannot be compared: {' and '.join(lacking)} has none."
+        yield f"The peaks cannot be compared: there is none of {' and '.join(lacking)}."
     elif memory.peak_difference_bytes == 0:
         yield "Both have the same peak."
     elif memory.peak_ratio is not None:

@@ -61,24 +61,30 @@ def timing(
     )
 
 
-def explain(timing: Timing) -> str:
-    """The verdict as a sentence, with a remedy where it is ``noisy``."""
+def explain(timing: Timing, *, fixed: bool = False) -> str:
+    """The verdict as a sentence, with a remedy where it is ``noisy``.
+
+    Args:
+        fixed: whether the number of repetitions was given, so that a longer budget is no remedy.
+    """
     count, seconds = len(timing.samples_s), math.fsum(timing.samples_s)
     width = _half_width(timing.median_s, timing.interval_s, count)
     spent = f"after {count:,} repetitions in {seconds:.2g} s"
     known = f"the interval is ±{_percent(width)}" if math.isfinite(width) else "no interval"
     if timing.verdict == "stable":
         return f"Stable: {known} {spent}."
-    return f"Noisy: {known} {spent}; {', or '.join(_remedies(timing))}."
+    return f"Noisy: {known} {spent}; {', or '.join(_remedies(timing, fixed))}."
 
 
 def _percent(share: float) -> str:
     return f"{max(100 * share, 0.01):.2g} %"
 
 
-def _remedies(timing: Timing) -> list[str]:
+def _remedies(timing: Timing, fixed: bool) -> list[str]:
     more = "raise measure.time_budget_s"
-    if len(timing.samples_s) >= MOST_REPETITIONS:
+    if fixed:
+        more = "raise measure.repetitions, or set it to auto"
+    elif len(timing.samples_s) >= MOST_REPETITIONS:
         more = f"set measure.repetitions to more than {MOST_REPETITIONS:,}"
     conditions = timing.conditions or Conditions()
     return [more, *_quieter(conditions)]

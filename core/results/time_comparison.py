@@ -46,6 +46,10 @@ LEVEL: Final = 0.95
 SURE_LEVEL: Final = 0.99
 STRICT_LEVEL: Final = 0.999
 PRECISION: Final = 0.005
+FEWEST_TO_SEE: Final = 3
+FAR: Final = 1.25
+"""With at least three samples each but too few for an interval, the slowest of one must be this far
+from the fastest of the other."""
 FEWEST_TO_SETTLE: Final = 32
 """With fewer pairs an interval of 99.9 % is none."""
 
@@ -101,9 +105,22 @@ def compare_samples(
         interval=interval(LEVEL) if enough else None,
         verdict=verdict(ratio, interval(LEVEL), interval(SURE_LEVEL), rule)
         if enough
-        else "cannot_tell",
+        else _verdict_of_few(a, b, slowdown),
         interleaved=interleaved,
     )
+
+
+def _verdict_of_few(
+    a: Sequence[float], b: Sequence[float], slowdown: tuple[float, float]
+) -> TimeVerdict:
+    """What too few samples for an interval allow to be said: only what is plain to see."""
+    if min(len(a), len(b)) < FEWEST_TO_SEE:
+        return "cannot_tell"
+    if min(b) / slowdown[1] >= FAR * max(a):
+        return "slower"
+    if min(a) / slowdown[0] >= FAR * max(b):
+        return "faster"
+    return "cannot_tell"
 
 
 def settled(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -172,6 +189,11 @@ def sentence(comparison: TimeComparison, a: str, b: str) -> str:
     """The comparison in words; ``a`` and ``b`` are names."""
     rule = INTERLEAVED if comparison.interleaved else APART
     times = f"{comparison.ratio:.3f} times the time of {a}"
+    if comparison.interval is None and comparison.verdict != "cannot_tell":
+        return (
+            f"{b} is {comparison.verdict}: it took {times}, and every repetition of one took at "
+            f"least {FAR} times as long as any of the other."
+        )
     if comparison.interval is None:
         return f"Cannot tell: {b} took {times}, and there are too few repetitions for an interval."
     low, high = comparison.interval
@@ -179,7 +201,7 @@ def sentence(comparison: TimeComparison, a: str, b: str) -> str:
     change = abs(comparison.ratio - 1) * 100
     words = {
         "slower": f"{b} is slower by {change:.3g} %: it takes {known}.",
-        "faster": f"{b} is faster: it takes {known}.",
+        "faster": f"{b} is faster by {change:.3g} %: it takes {known}.",
         "same": f"The same within {100 * rule.same_within:.0f} %: {b} takes {known}.",
         "cannot_tell": f"Cannot tell which is faster: {b} takes {known}.",
     }

@@ -56,7 +56,7 @@ def _rows(result: Measurement) -> Iterator[Row]:
     for warning in result.warnings:
         yield _sentence(warning, "warning", "warning")
     yield from _memory(result.memory, result.forecast, why_absent)
-    yield from _time(result.time, why_absent)
+    yield from _time(result.time, why_absent, fixed=result.spec.measure.repetitions != "auto")
     if result.check is not None:
         yield from _check(result.check)
     if result.phases:
@@ -161,7 +161,7 @@ def _held_at_peak(memory: Memory) -> dict[str, int]:
     return {name: size for name in names if (size := memory.by_category[name])}
 
 
-def _time(time: Timing | None, why_absent: str) -> Iterator[Row]:
+def _time(time: Timing | None, why_absent: str, *, fixed: bool) -> Iterator[Row]:
     seconds = _SecondsColumn([time.median_s if time is not None else None], why_absent)
     yield _heading(_tr("Time a repetition"), seconds.unit)
     if time is None:
@@ -190,9 +190,9 @@ def _time(time: Timing | None, why_absent: str) -> Iterator[Row]:
     yield _figures(_tr("Verdict"), verdict[time.verdict])
     yield _figures(_tr("Repetitions"), Cell(str(len(time.samples_s)), len(time.samples_s)))
     if time.verdict == "stable":
-        yield _sentence(explain(time), "info", "text_secondary")
+        yield _sentence(explain(time, fixed=fixed), "info", "text_secondary")
     else:
-        yield _sentence(explain(time), "warning", "warning")
+        yield _sentence(explain(time, fixed=fixed), "warning", "warning")
 
 
 def _phases(phases: tuple[Phase, ...], why_absent: str) -> Iterator[Row]:

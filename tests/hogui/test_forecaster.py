@@ -160,9 +160,25 @@ def test_that_a_lower_bound_that_stays_the_same_is_left_alone(
 ) -> None:
     oracle.exact = False
     forecasts.start(lambda: oracle)
-    qtbot.waitUntil(lambda: len(oracle.asked) == 2)
+    qtbot.waitUntil(lambda: _known(tab))
     QTest.qWait(LONG_MS)
-    assert len(oracle.asked) == 2
+    assert len(oracle.asked) == 1
+
+
+def test_that_nothing_is_asked_beside_a_run(
+    forecasts: Forecasts, oracle: FakeOracle, session: Session, tab: OpenTab, qtbot: object
+) -> None:
+    """Learning what operations cost runs them, and would disturb the clock."""
+    forecasts.start(lambda: oracle)
+    qtbot.waitUntil(lambda: _known(tab))
+    asked = len(oracle.asked)
+    session.run(tab)
+    tab.edit(_order(SPEC, 3))
+    while session.busy:
+        assert len(oracle.asked) == asked
+        QTest.qWait(5)
+    qtbot.waitUntil(lambda: _known(tab))
+    assert len(oracle.asked) == asked + 1
 
 
 def test_that_a_run_is_given_the_forecast_that_the_window_shows(

@@ -156,8 +156,8 @@ def test_that_swapping_the_two_turns_the_verdict_round() -> None:
 
 
 def test_that_too_few_samples_allow_no_verdict() -> None:
-    found = compare_samples([1.0] * 5, [2.0] * 50, interleaved=False)
-    assert (found.interval, found.verdict, found.ratio) == (None, "cannot_tell", 2.0)
+    found = compare_samples([1.0] * 5, [1.2] * 50, interleaved=False)
+    assert (found.interval, found.verdict, found.ratio) == (None, "cannot_tell", 1.2)
     assert "too few repetitions" in sentence(found, "A", "B")
 
 
@@ -253,7 +253,8 @@ def test_that_absent_figures_are_none_with_their_reason() -> None:
     found = compare(measured("A"), measured("B", seconds=None, peak=None))
     assert (found.time, found.memory) == (None, None)
     assert found.sentence == (
-        "The times cannot be compared: B has none. The peaks cannot be compared: B has none."
+        "The times cannot be compared: there is none of B. "
+        "The peaks cannot be compared: there is none of B."
     )
 
 
@@ -335,3 +336,14 @@ def test_that_a_comparison_travels_as_json() -> None:
     assert Comparison.model_validate_json(found.model_dump_json()) == found
     assert found.time is not None
     assert math.isfinite(found.time.ratio)
+
+
+def test_that_a_difference_that_is_plain_to_see_needs_no_interval() -> None:
+    """Three repetitions each, and even the closest two of them far apart."""
+    slower = compare_samples([1.0, 1.1, 1.2], [1.8, 1.9, 2.1], False)
+    assert (slower.verdict, slower.interval) == ("slower", None)
+    assert compare_samples([1.8, 1.9, 2.1], [1.0, 1.1, 1.2], False).verdict == "faster"
+    assert compare_samples([1.0, 1.1, 1.2], [1.4, 1.9, 2.1], False).verdict == "cannot_tell"
+    assert compare_samples([1.0, 1.1], [1.8, 1.9], False).verdict == "cannot_tell"
+    crowded = compare_samples([1.0, 1.1, 1.2], [1.8, 1.9, 2.1], False, slowdown=(1.0, 1.5))
+    assert crowded.verdict == "cannot_tell"

@@ -142,3 +142,12 @@ def test_that_others_slow_down_only_where_cores_are_short(
     conditions: Conditions, threads: int, slowdown: float
 ) -> None:
     assert conditions.slowdown(threads) == slowdown
+
+
+def test_that_a_longer_budget_is_no_remedy_where_repetitions_are_counted() -> None:
+    figures = timing([1.0, 1.5, 1.2, 1.9, 1.1, 1.4, 1.8], 1.0)
+    assert figures is not None
+    assert "measure.time_budget_s" in explain(figures)
+    advice = explain(figures, fixed=True)
+    assert "measure.time_budget_s" not in advice
+    assert "raise measure.repetitions, or set it to auto" in advice
