@@ -21,10 +21,10 @@ PATIENT_S: Final = 10.0
 
 _UNITS: Final = {
     "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
+    "KB": 2**10,
+    "MB": 2**20,
+    "GB": 2**30,
+    "TB": 2**40,
     "KIB": 2**10,
     "MIB": 2**20,
     "GIB": 2**30,
@@ -72,7 +72,7 @@ def command(
 
 
 def device_memory(text: str) -> DeviceMemory:
-    """A device by its name and memory; 24GB and 24 GiB are different sizes.
+    """A device by its name and memory; its vendor's GB are GiB.
 
     Raises:
         Refused: the text is no such thing.

@@ -81,10 +81,10 @@ def test_that_another_device_is_handed_on(file: str, asked: Asked) -> None:
 @pytest.mark.parametrize(
     ("text", "nbytes"),
     [
-        ("A,24GB", 24 * 10**9),
+        ("A,24GB", 24 * 2**30),
         ("A,24 GiB", 24 * GIB),
         ("A, 1.5TiB", 3 * 2**39),
-        ("A,500mb", 500 * 10**6),
+        ("A,500mb", 500 * 2**20),
         ("A,512KiB", 2**19),
         ("A,1B", 1),
     ],
