@@ -82,6 +82,11 @@ class Asker(QThread):
         if not self.isRunning():
             self.start()
 
+    def forget(self) -> None:
+        """Drops the question that waits; the one that is being answered is not interrupted."""
+        with self._news:
+            self._next = None
+
     def close(self) -> None:
         """Ends the thread and what answers; waits, but never for long."""
         with self._news:
@@ -204,12 +209,15 @@ class Forecasts(QObject):
         if tab is None or self._asker is None:
             return
         question = self.wanted(tab)
-        if question is None or question == tab.outlook_of:
+        known = question == tab.outlook_of and not (tab.outlook and tab.outlook.unfinished)
+        if question is None or known:
             self._pause.stop()
             self._asked = None
         elif self._session.busy:
             # Learning what operations cost runs them, and would disturb the clock of the run.
             self._pause.stop()
+            self._asker.forget()
+            self._asked = None
         elif question != self._asked:
             self._pause.start()
         tab.set_wanted(question)

@@ -181,6 +181,22 @@ def test_that_nothing_is_asked_beside_a_run(
     assert len(oracle.asked) == asked + 1
 
 
+def test_that_a_question_which_waits_is_not_asked_beside_a_run(
+    forecasts: Forecasts, oracle: FakeOracle, session: Session, tab: OpenTab, qtbot: object
+) -> None:
+    """And what a run kept from being learned is asked for when it is over."""
+    oracle.learns_after = 2
+    oracle.held.clear()
+    forecasts.start(lambda: oracle)
+    qtbot.waitUntil(lambda: len(oracle.asked) == 1)
+    session.run(tab)
+    oracle.held.set()
+    while session.busy:
+        assert len(oracle.asked) == 1
+        QTest.qWait(5)
+    qtbot.waitUntil(lambda: len(oracle.asked) == 2 and not tab.outlook.unfinished)
+
+
 def test_that_a_run_is_given_the_forecast_that_the_window_shows(
     forecasts: Forecasts,
     oracle: FakeOracle,
