@@ -10,9 +10,10 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from typing_extensions import override
 
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder, Silent
@@ -21,6 +22,7 @@ from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.blocks import Books
 from core.measure.memory.ledger import Ledger
 from core.measure.timing.clock import Clock
+from core.measure.watching import Watching
 from core.spec.run import RunSpec
 from tests.bench.page import Page
 
@@ -100,16 +102,17 @@ def test_that_the_ledger_costs_little_for_each_small_operation(page: Page) -> No
     )
 
 
-class _Counting(TorchDispatchMode):
+class _Counting(Watching):
     """Counts operations while it is entered."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    @override
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.count += 1
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def test_that_the_memory_pass_does_not_disturb_the_clock(page: Page) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from core.engine.recorder import Silent
 from core.measure.correctness.known_faults import Operation
+from core.measure.watching import Watching
 
 _TELLING: Final = {
     "aten::native_batch_norm": "training",
@@ -22,11 +22,11 @@ _TELLING: Final = {
 """The argument of an operation that its name does not tell enough without."""
 
 
-class Operations(Silent, TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Operations(Silent, Watching):
     """Notes operations while it is entered; hears of the layers as a ``Recorder`` does."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._layer: int | None = None
         self._seen: dict[Operation, None] = {}
 
@@ -39,22 +39,10 @@ class Operations(Silent, TorchDispatchMode):  # type: ignore[no-untyped-call]
     def layer(self, index: int) -> None:
         self._layer = index if index >= 0 else None
 
-    @classmethod
     @override
-    def _should_skip_dynamo(cls) -> bool:
-        """WORKAROUND: true, the default, loads torch._dynamo at the first operation: a second."""
-        return False
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        del types
-        self._seen[Operation(self._layer, _name(func, args, kwargs or {}))] = None
-        return func(*args, **(kwargs or {}))
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._seen[Operation(self._layer, _name(func, args, kwargs))] = None
+        return func(*args, **kwargs)
 
 
 def _name(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

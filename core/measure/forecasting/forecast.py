@@ -169,7 +169,7 @@ class _Work:
     def _predicted(self, spec: RunSpec) -> Seen:
         books = predict(spec, self._device, self._block_bytes)
         if self._foreign:
-            report = books.report(lambda call: 0 if _scratch_free(call) else None)
+            report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
         left = self._kernels.learn(books.calls, self._learn_s)
         self._untried |= any(not self._kernels.impossible(call) for call in left)
@@ -210,10 +210,6 @@ class _Work:
                 "not known, so the peak is a lower bound"
                 + ("." if forecast.seconds is not None else ", and there is no time.")
             )
-
-
-def _scratch_free(call: Call) -> bool:
-    return call.base_name in ("detach", "t", "view", "expand", "transpose", "_unsafe_view")
 
 
 def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:

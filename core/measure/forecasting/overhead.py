@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from typing_extensions import override
 
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Silent
@@ -21,6 +21,7 @@ from core.engine.workloads import compute
 from core.measure.correctness.checks.reduced import reduced
 from core.measure.memory.calls import Call, call_of, only_shows
 from core.measure.memory.kernels import Kernels
+from core.measure.watching import Watching
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -29,7 +30,6 @@ USUAL_S: Final = 5e-6
 nothing else matters."""
 
 _FEWEST, _MOST, _LONG_ENOUGH_S = 3, 20, 0.04
-_ASK_DEVICE = torch.ops.prim.device.default
 
 _known: dict[object, float] = {}
 """Seconds by structure; no process forgets them."""
@@ -98,29 +98,18 @@ def _fastest(problem: Problem) -> float:
     return min(taken)
 
 
-class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Counting(Watching):
     """Counts how often each operation is called while it is entered."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.calls: Counter[Call] = Counter()
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """WORKAROUND: true, the default, loads torch._dynamo at the first operation: a second."""
-        return False
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        del types
-        if func is not _ASK_DEVICE and not only_shows(func):
+    @override
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not only_shows(func):
             self.calls[call_of(func, args, kwargs)] += 1
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 @contextmanager

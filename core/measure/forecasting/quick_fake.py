@@ -19,8 +19,8 @@ from torch._subclasses.fake_tensor import (
 from typing_extensions import override
 
 from core.measure.memory.calls import Call, TensorLike, call_of
+from core.measure.watching import ASK_DEVICE
 
-_ASK_DEVICE = torch.ops.prim.device.default
 _CPU = torch.device("cpu")
 _VIEWS = frozenset(
     """
@@ -55,7 +55,7 @@ class QuickFake(FakeTensorMode):  # type: ignore[no-untyped-call]
         args: Any = (),
         kwargs: Any = None,
     ) -> Any:
-        if func is _ASK_DEVICE:
+        if func is ASK_DEVICE:
             return _CPU
         keywords = kwargs or {}
         kind = _kind(func)

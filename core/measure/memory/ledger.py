@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any, Self
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
 from typing_extensions import override
 
 from core.measure.memory.accumulation import accumulates_in_place, running_node
@@ -27,13 +27,13 @@ from core.measure.memory.blocks import Block, Books, LedgerReport, Made, PhaseRe
 from core.measure.memory.calls import Call, call_of, only_shows
 from core.measure.memory.curve import LedgerLog
 from core.measure.memory.random_states import random_states_seen
+from core.measure.watching import Watching
 from core.results.events import MemorySamples, PhaseStarted
 
 NO_LAYER = -1
 _NO_PHASE = -1
 _ADD = torch.ops.aten.add.Tensor
 _ADD_IN_PLACE = torch.ops.aten.add_.Tensor
-_ASK_DEVICE = torch.ops.prim.device.default
 _CPU = torch.device("cpu")
 
 
@@ -45,7 +45,7 @@ class PassCancelledError(Exception):
     """Raised inside the computation when the pass is to end."""
 
 
-class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Ledger(Watching):
     """Follows storages while it is entered; speaks the engine's ``Recorder`` language.
 
     Args:
@@ -57,7 +57,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(
         self, since_s: float, device: torch.device = _CPU, *, block_bytes: int = 1
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._since_s = since_s
         self._device = device
         self._block_bytes = block_bytes
@@ -75,12 +75,6 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._cancelled = threading.Event()
         self._closed = False
         self._entered = ExitStack()
-
-    @classmethod
-    @override
-    def _should_skip_dynamo(cls) -> bool:
-        """WORKAROUND: true, the default, loads torch._dynamo at the first operation: a second."""
-        return False
 
     @override
     def __enter__(self) -> Self:
@@ -141,29 +135,21 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     # What torch says.
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        del types
-        if func is _ASK_DEVICE:
-            return func(*args)
+    @override
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._cancelled.is_set():
             raise PassCancelledError
         layer = self._layer_of_operation()
         if only_shows(func):
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
         for argument in args:
             # A number that became a tensor on the way here, without the dispatcher.
             if isinstance(argument, torch.Tensor) and not argument.dim():
                 self._track(argument, None, layer)
         if func is _ADD and accumulates_in_place(args, kwargs):
-            func, kwargs = _ADD_IN_PLACE, None
+            func = _ADD_IN_PLACE
         call, first = call_of(func, args, kwargs), len(self._blocks)
-        output = func(*args, **(kwargs or {}))
+        output = func(*args, **kwargs)
         if _makes_storage(func):
             for tensor in _tensors(output):
                 self._track(tensor, None, layer)
