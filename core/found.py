@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from core.measure.memory.allocator import AllocatorPeak
 from core.measure.memory.blocks import Block, LedgerReport
 from core.measure.timing.clock import PhaseTime, phase_medians
+from core.results.charts import Point, curves_of
 from core.results.conditions import Conditions
 from core.results.environment import Environment
 from core.results.forecast import Forecast
@@ -48,7 +49,8 @@ class Found:
     first_s: float | None = None
     phases: list[tuple[PhaseTime, ...]] = field(default_factory=list)
     conditions: Conditions | None = None
-    learning_curve: list[float | None] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
+    readings: dict[str, float | None] = field(default_factory=dict)
     check: Check | None = None
     warnings: list[str] = field(default_factory=list)
     explained: set[str] = field(default_factory=set)
@@ -69,7 +71,8 @@ class Found:
             phases=self.phase_rows(),
             layers=self.layer_rows(),
             check=self.check,
-            learning_curve=tuple(self.learning_curve),
+            curves=curves_of(self.points),
+            readings=self.readings,
             warnings=(
                 *self.warnings,
                 *absences(

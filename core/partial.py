@@ -13,20 +13,22 @@ import psutil
 
 import core
 from core.measure.machine.processor import processor_name
+from core.results.charts import Point, curves_of
 from core.results.environment import Environment
 from core.results.events import (
+    ChartPoint,
     Event,
     Finished,
     Forecasted,
     MemoryMeasured,
     MemorySamples,
-    OuterStep,
     PhaseStarted,
     Repetition,
     ResidentSample,
     StageStarted,
     Started,
     Warned,
+    point_of,
 )
 from core.results.forecast import Forecast
 from core.results.measurement import Measurement, Memory, Phase, absences
@@ -64,7 +66,7 @@ class PartialRun:
         }
         self._seconds: list[float] = []
         self._first_s: float | None = None
-        self._losses: list[float | None] = []
+        self._points: list[Point] = []
         self._warnings: list[str] = []
         self._forecast: Forecast | None = None
 
@@ -97,8 +99,8 @@ class PartialRun:
                     self._first_s = event.seconds
                 if not event.warm_up:
                     self._seconds.append(event.seconds)
-            case OuterStep():
-                self._losses.append(event.loss)
+            case ChartPoint():
+                self._points.append(point_of(event))
             case Warned():
                 self._warnings.append(event.sentence)
             case Finished():
@@ -139,7 +141,7 @@ class PartialRun:
             time=time_figures,
             phases=measured.phases if measured else _phases(timeline, memory),
             layers=measured.layers if measured else (),
-            learning_curve=tuple(self._losses),
+            curves=curves_of(self._points),
             warnings=tuple(warnings),
         )
         return Finished(result=result, timeline=timeline)

@@ -8,7 +8,6 @@ timed. In the end the result is checked.
 from __future__ import annotations
 
 import gc
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +21,7 @@ import torch
 from core.engine.computed import Computed
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
-from core.engine.workloads import compute
-from core.engine.workloads.maml import learn
+from core.engine.workloads import compute, follow
 from core.found import Found, leak_sentence
 from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
@@ -35,12 +33,13 @@ from core.measure.memory.ledger import Ledger, PassCancelledError
 from core.measure.timing.clock import Clock, ClockJumped, Timed
 from core.measure.timing.conditions import ConditionsWatch
 from core.outlook import forecaster
+from core.results.charts import CHARTS, finite
 from core.results.events import (
+    ChartPoint,
     Event,
     Finished,
     Forecasted,
     MemoryMeasured,
-    OuterStep,
     Repetition,
     Stage,
     StageStarted,
@@ -54,7 +53,6 @@ from core.spec.declaration import InvalidSpec
 from core.spec.notices import notices
 from core.spec.run import RunSpec
 from core.spec.size import least_bytes
-from core.spec.workloads import Maml
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
@@ -169,7 +167,7 @@ class _Run:
         yield from self._memory_pass(problem, execute)
         yield from self._allocator_pass(problem, execute)
         yield from self._time_passes(problem, execute)
-        yield from self._outer_steps(problem)
+        yield from self._follow(problem)
         yield from self._save(problem)
         yield from self._check()
 
@@ -231,15 +229,16 @@ class _Run:
         self, ledger: Ledger, problem: Problem, execute: Callable[[Recorder], Computed]
     ) -> Iterator[str]:
         """Fills in what the ledger found; sentences about it."""
-        for name, tensor in (problem.parameters | problem.buffers).items():
-            ledger.register("parameters", [tensor], layer=int(name.partition(".")[0]))
-        ledger.register("data", problem.data)
+        ledger.register_problem(problem)
         with ledger:
             computed = execute(ledger)
         ledger.close()
         self._kernels.learn(ledger.calls(), LEARN_FIRST_S)
         self._found.ledger = report = ledger.finish(self._scratch)
         loss, sentences = float(computed.loss), computed.warnings
+        self._found.readings = {
+            name: finite(float(value)) for name, value in computed.readings.items()
+        }
         del computed
         yield from self._found.result_warnings(loss, sentences)
         left = ledger.leaked()
@@ -303,18 +302,31 @@ class _Run:
             found.first_s = None
             yield from self._absent("time", str(error))
 
-    def _outer_steps(self, problem: Problem) -> Iterator[Event]:
-        workload, curve = self._spec.workload, self._found.learning_curve
-        if not isinstance(workload, Maml) or not workload.outer_steps:
+    def _follow(self, problem: Problem) -> Iterator[Event]:
+        """What the workload draws besides, such as its learning curve."""
+        points = follow(problem)
+        if points is None:
             return
-        yield self._stage("outer_steps")
-        for index, loss in enumerate(learn(problem)):
-            curve.append(loss if math.isfinite(loss) else None)
-            if curve[-1] is None and curve.count(None) == 1:
+        yield self._stage("follow")
+        lost: set[tuple[str, str]] = set()
+        for point in points:
+            self._found.points.append(point)
+            y = finite(point.y)
+            if y is None and (point.chart, point.curve) not in lost:
+                lost.add((point.chart, point.curve))
+                form = CHARTS[point.chart]
                 yield from self._warn(
-                    [f"The outer loss is NaN or infinite at outer step {index + 1}."]
+                    [f"The {point.curve} is NaN or infinite at {form.x_label} {point.x:g}."]
                 )
-            yield OuterStep(index=index, loss=curve[-1], about=workload.outer_steps)
+            yield ChartPoint(
+                chart=point.chart,
+                curve=point.curve,
+                x=point.x,
+                y=y,
+                low=finite(point.low),
+                high=finite(point.high),
+                done=point.done,
+            )
 
     def _save(self, problem: Problem) -> Iterator[Event]:
         if self._save_tensors is None or self._computed is None:

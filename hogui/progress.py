@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from PySide6.QtCore import QCoreApplication
 
 from core.results.events import (
+    ChartPoint,
     Event,
     Finished,
-    OuterStep,
     PhaseStarted,
     Repetition,
     Stage,
@@ -22,7 +22,7 @@ _SPANS: dict[Stage, tuple[float, float]] = {
     "allocator": (0.2, 0.25),
     "warm_up": (0.25, 0.35),
     "time": (0.35, 0.9),
-    "outer_steps": (0.9, 0.95),
+    "follow": (0.9, 0.95),
     "check": (0.95, 1.0),
 }
 """The share of the bar that each stage has, from where to where."""
@@ -56,18 +56,22 @@ class Progress:
                 return replace(self, phase=name)
             case Repetition(index=index, about=about, left_s=left_s):
                 return self._counted(index + 1, about, left_s)
-            case OuterStep(index=index, about=about):
-                return self._counted(index + 1, about, None)
+            case ChartPoint():
+                return replace(self._at(event.done), phase=f"{event.curve} {event.x:g}")
             case Finished():
                 return replace(self, share=1.0, left_s=None)
         return self
 
     def _counted(self, done: int, about: int | None, left_s: float | None) -> "Progress":
-        share = self.share
-        if self.stage is not None and about:
-            start, end = _SPANS[self.stage]
-            share = max(share, start + (end - start) * min(done / about, 1.0))
-        return replace(self, share=share, done=done, about=about, left_s=left_s)
+        moved = self._at(done / about if about else None)
+        return replace(moved, done=done, about=about, left_s=left_s)
+
+    def _at(self, part: float | None) -> "Progress":
+        """With so much of the stage done, None where nobody knows."""
+        if self.stage is None or part is None:
+            return self
+        start, end = _SPANS[self.stage]
+        return replace(self, share=max(self.share, start + (end - start) * min(part, 1.0)))
 
     @property
     def sentence(self) -> str:
@@ -80,8 +84,6 @@ class Progress:
     def _count_words(self) -> str:
         if not self.done:
             return ""
-        if self.stage == "outer_steps":
-            return _tr("step {done} of {about}").format(done=self.done, about=self.about)
         if self.about is None:
             return _tr("repetition {done}").format(done=self.done)
         about = max(self.about, self.done)
@@ -98,7 +100,7 @@ def _stage_words(stage: Stage | None) -> str:
         "allocator": _tr("Allocator pass"),
         "warm_up": _tr("Warm-up"),
         "time": _tr("Time"),
-        "outer_steps": _tr("Outer steps"),
+        "follow": _tr("Curves"),
         "check": _tr("Check"),
     }[stage]
 

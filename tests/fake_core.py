@@ -20,20 +20,22 @@ from pathlib import Path
 
 from core.partial import PartialRun
 from core.results.categories import graph_category
+from core.results.charts import LEARNING, curves_of
 from core.results.device import Device
 from core.results.environment import Environment
 from core.results.events import (
+    ChartPoint,
     Event,
     Finished,
     Forecasted,
     MemorySamples,
-    OuterStep,
     PhaseStarted,
     Repetition,
     ResidentSample,
     StageStarted,
     Started,
     Warned,
+    point_of,
 )
 from core.results.forecast import DeviceMemory, Finding, Forecast, Outlook
 from core.results.measurement import Check, LayerCost, Measurement, Memory, Phase
@@ -188,9 +190,9 @@ class FakeCore:
             yield ResidentSample(t_s=now_s, total_bytes=_resident(index))
         losses = _losses(spec)
         if losses:
-            yield StageStarted(stage="outer_steps", t_s=now_s)
+            yield StageStarted(stage="follow", t_s=now_s)
         for index, loss in enumerate(losses):
-            yield OuterStep(index=index, loss=loss, about=len(losses))
+            yield _learned(index, loss, len(losses))
         yield StageStarted(stage="check", t_s=now_s)
         resident = Curve(
             t_s=tuple(resident_t),
@@ -349,12 +351,18 @@ def _finished(
         time=timing(seconds or [], 3 * SECOND_S),
         phases=_phases(curve, memory),
         layers=_layers(spec) if timeline else (),
-        learning_curve=losses,
+        curves=curves_of(
+            point_of(_learned(index, loss, len(losses))) for index, loss in enumerate(losses)
+        ),
         forecast=None if memory is None else _forecast(memory),
         check=check,
         warnings=notices(spec),
     )
     return Finished(result=result, timeline=curve)
+
+
+def _learned(index: int, loss: float, about: int) -> ChartPoint:
+    return ChartPoint(chart=LEARNING, curve="outer loss", x=index, y=loss, done=(index + 1) / about)
 
 
 def _memory(timeline: MemoryTimeline) -> Memory | None:

@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 
 from core.results.events import (
+    ChartPoint,
     Event,
     Finished,
     MemorySamples,
-    OuterStep,
     Repetition,
     Started,
     decode,
@@ -58,8 +58,8 @@ def test_that_a_run_adds_up(name: str) -> None:
     points = [event for event in events if isinstance(event, MemorySamples)]
     times = [t_s for event in points for t_s in event.t_s]
     assert all(before < after for before, after in pairwise(times))
-    steps = [event.loss for event in events if isinstance(event, OuterStep)]
-    assert list(result.learning_curve) == steps
+    steps = [event.y for event in events if isinstance(event, ChartPoint)]
+    assert [list(curve.y) for curve in result.curves] == ([steps] if steps else [])
 
 
 def test_that_a_crashed_run_keeps_the_repetitions_before() -> None:

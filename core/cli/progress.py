@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from core.results.events import (
+    ChartPoint,
     Event,
     MemorySamples,
-    OuterStep,
     PhaseStarted,
     Repetition,
     ResidentSample,
@@ -26,7 +26,7 @@ _STAGES: Final[dict[Stage, str]] = {
     "allocator": "allocator's peak",
     "warm_up": "warm-up",
     "time": "timing",
-    "outer_steps": "outer steps",
+    "follow": "curves",
     "check": "checking the result",
 }
 _MIB: Final = 2**20
@@ -64,8 +64,8 @@ class ProgressWords:
             case Repetition():
                 self._count("repetition", event.index, event.about)
                 self._left_s = event.left_s
-            case OuterStep():
-                self._count("step", event.index, event.about)
+            case ChartPoint():
+                self._step, self.share = f"{event.curve} at {event.x:g}", event.done
             case _:
                 pass
 

@@ -95,10 +95,12 @@ def _figures(result: Measurement) -> Table:
         table.add_row("Check", _check(result.check))
         for failure in result.check.failures:
             table.add_row("", Text(failure, "red"))
-    if result.learning_curve:
-        first, last = result.learning_curve[0], result.learning_curve[-1]
+    for name, value in result.readings.items():
+        table.add_row(name.replace("_", " ").capitalize(), _number(value))
+    for curve in result.curves:
+        first, last = curve.y[0], curve.y[-1]
         table.add_row(
-            "Outer loss", f"{_loss(first)} → {_loss(last)} in {len(result.learning_curve)} steps"
+            curve.name.capitalize(), f"{_number(first)} → {_number(last)} in {len(curve.y)} points"
         )
     table.add_row("Device", f"{environment.device} ({environment.device_name})")
     table.add_row("Run", result.run_id)
@@ -154,5 +156,5 @@ def ms(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1e3:,.4g}"
 
 
-def _loss(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.4g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -17,11 +18,14 @@ class Computed(NamedTuple):
         result: the highest derivative, by the names of what was differentiated by.
         loss: the value that was differentiated, without an axis and without a graph.
         warnings: what the user should know of the result, one sentence each.
+        readings: single numbers that were found beside it, by what they are called; tensors
+            without axes.
     """
 
     result: dict[str, torch.Tensor]
     loss: torch.Tensor
     warnings: tuple[str, ...]
+    readings: Mapping[str, torch.Tensor] = MappingProxyType({})
 
 
 def computed(derivative: Derivative, wrt: Mapping[str, torch.Tensor], order: int) -> Computed:

@@ -48,6 +48,15 @@ class Tasks(NamedTuple):
     query_y: torch.Tensor
 
 
+class Halves(NamedTuple):
+    """Examples to train on and as many to validate on."""
+
+    train_x: torch.Tensor
+    train_y: torch.Tensor
+    validation_x: torch.Tensor
+    validation_y: torch.Tensor
+
+
 def draw_batch(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Batch:
     """One batch for a workload without tasks.
 
@@ -61,6 +70,27 @@ def draw_batch(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Batch
     """
     source = _Source(spec, device, dtype, step=0)
     return _examples(source, spec.data.batch_size)
+
+
+def draw_halves(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Halves:
+    """A batch to train on and one to validate on, each of the spec's batch size.
+
+    Args:
+        spec: a run without problems.
+        device: where the tensors are to live.
+        dtype: of real numbers; classes and indices are int64.
+
+    Raises:
+        core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
+    """
+    count = spec.data.batch_size
+    both = _examples(_Source(spec, device, dtype, step=0), 2 * count)
+    return Halves(
+        both.x[:count].clone(),
+        both.y[:count].clone(),
+        both.x[count:].clone(),
+        both.y[count:].clone(),
+    )
 
 
 def draw_tasks(spec: RunSpec, device: torch.device, dtype: torch.dtype, step: int = 0) -> Tasks:

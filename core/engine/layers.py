@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from core.engine import norms
+from core.engine import norms, written_out
 from core.spec import layers as spec
+from core.spec.derivation import Derivation
 from core.spec.layers import LayerSpec, Shape
-from core.spec.notices import FIRST_WRONG_ORDER
 
 Tensors = Mapping[str, torch.Tensor]
 Forward = Callable[[Tensors, Tensors, torch.Tensor, bool], torch.Tensor]
@@ -33,12 +33,12 @@ class LayerKind(Generic[L]):
 
     Attributes:
         build: the torch module for an input of this shape, without the batch.
-        forward: the function for the tensors whose names start with this prefix, right up to this
-            order of differentiation.
+        forward: the function for the tensors whose names start with this prefix, which is
+            differentiated right in this way.
     """
 
     build: Callable[[L, Shape], nn.Module]
-    forward: Callable[[L, str, int], Forward]
+    forward: Callable[[L, str, Derivation], Forward]
 
 
 def build(layer: LayerSpec, input_shape: Shape) -> nn.Module:
@@ -46,15 +46,15 @@ def build(layer: LayerSpec, input_shape: Shape) -> nn.Module:
     return _KINDS[type(layer)].build(layer, input_shape)
 
 
-def forward(layer: LayerSpec, index: int, order: int) -> Forward:
+def forward(layer: LayerSpec, index: int, way: Derivation) -> Forward:
     """The layer as a function of explicit tensors.
 
     Args:
         layer: what to compute.
         index: its place in the stack, which its tensors' names start with.
-        order: how often the result will be differentiated.
+        way: how the result will be differentiated.
     """
-    return _KINDS[type(layer)].forward(layer, f"{index}.", order)
+    return _KINDS[type(layer)].forward(layer, f"{index}.", way)
 
 
 def _plain(function: Callable[[torch.Tensor], torch.Tensor]) -> Forward:
@@ -87,33 +87,33 @@ def _weighted(
     )
 
 
-def _linear(layer: spec.Linear, prefix: str, order: int) -> Forward:
-    del order
+def _linear(layer: spec.Linear, prefix: str, way: Derivation) -> Forward:
+    del way
     return _weighted(functional.linear, prefix, 1 + layer.bias)
 
 
-def _conv1d(layer: spec.Conv1d, prefix: str, order: int) -> Forward:
-    del order
+def _conv1d(layer: spec.Conv1d, prefix: str, way: Derivation) -> Forward:
+    del way
     settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
     return _weighted(functional.conv1d, prefix, 1 + layer.bias, *settings)
 
 
-def _conv2d(layer: spec.Conv2d, prefix: str, order: int) -> Forward:
-    del order
+def _conv2d(layer: spec.Conv2d, prefix: str, way: Derivation) -> Forward:
+    del way
     settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
     return _weighted(functional.conv2d, prefix, 1 + layer.bias, *settings)
 
 
-def _embedding(layer: spec.Embedding, prefix: str, order: int) -> Forward:
-    del order
+def _embedding(layer: spec.Embedding, prefix: str, way: Derivation) -> Forward:
+    del way
     sparse = layer.sparse
     return _weighted(lambda x, weight, _: functional.embedding(x, weight, sparse=sparse), prefix, 1)
 
 
-def _layer_norm(layer: spec.LayerNorm, prefix: str, order: int) -> Forward:
+def _layer_norm(layer: spec.LayerNorm, prefix: str, way: Derivation) -> Forward:
     axes, eps = layer.normalized_dims, layer.eps
-    # WORKAROUND: torch's own derivatives are wrong from order 3 on (pytorch/pytorch#198017).
-    normalise = norms.layer_norm if order >= FIRST_WRONG_ORDER else functional.layer_norm
+    # WORKAROUND: see why_rewritten.
+    normalise = norms.layer_norm if way.rewrites(layer.kind) else functional.layer_norm
     return _weighted(
         lambda x, weight, bias: normalise(x, list(x.shape[-axes:]), weight, bias, eps),
         prefix,
@@ -121,8 +121,8 @@ def _layer_norm(layer: spec.LayerNorm, prefix: str, order: int) -> Forward:
     )
 
 
-def _rms_norm(layer: spec.RMSNorm, prefix: str, order: int) -> Forward:
-    del order
+def _rms_norm(layer: spec.RMSNorm, prefix: str, way: Derivation) -> Forward:
+    del way
     axes, eps = layer.normalized_dims, layer.eps
     return _weighted(
         lambda x, weight, _: functional.rms_norm(x, list(x.shape[-axes:]), weight, eps),
@@ -131,20 +131,21 @@ def _rms_norm(layer: spec.RMSNorm, prefix: str, order: int) -> Forward:
     )
 
 
-def _group_norm(layer: spec.GroupNorm, prefix: str, order: int) -> Forward:
-    del order
+def _group_norm(layer: spec.GroupNorm, prefix: str, way: Derivation) -> Forward:
     groups, eps = layer.num_groups, layer.eps
+    # WORKAROUND: see why_rewritten.
+    normalise = norms.group_norm if way.rewrites(layer.kind) else functional.group_norm
     return _weighted(
-        lambda x, weight, bias: functional.group_norm(x, groups, weight, bias, eps),
+        lambda x, weight, bias: normalise(x, groups, weight, bias, eps),
         prefix,
         2 * layer.affine,
     )
 
 
-def _instance_norm(layer: spec.InstanceNorm, prefix: str, order: int) -> Forward:
+def _instance_norm(layer: spec.InstanceNorm, prefix: str, way: Derivation) -> Forward:
     eps = layer.eps
-    # WORKAROUND: as for layer norm.
-    normalise = norms.instance_norm if order >= FIRST_WRONG_ORDER else functional.instance_norm
+    # WORKAROUND: see why_rewritten.
+    normalise = norms.instance_norm if way.rewrites(layer.kind) else functional.instance_norm
     return _weighted(
         lambda x, weight, bias: normalise(x, weight=weight, bias=bias, eps=eps),
         prefix,
@@ -152,13 +153,13 @@ def _instance_norm(layer: spec.InstanceNorm, prefix: str, order: int) -> Forward
     )
 
 
-def _batch_norm(layer: spec.BatchNorm, prefix: str, order: int) -> Forward:
+def _batch_norm(layer: spec.BatchNorm, prefix: str, way: Derivation) -> Forward:
     momentum, eps, tracked = layer.momentum, layer.eps, layer.track_running_stats
     weight, bias = prefix + "weight", prefix + "bias"
     mean, variance = prefix + "running_mean", prefix + "running_var"
     batches = prefix + "num_batches_tracked"
-    # WORKAROUND: as for layer norm.
-    normalise = norms.batch_norm if order >= FIRST_WRONG_ORDER else functional.batch_norm
+    # WORKAROUND: see why_rewritten.
+    normalise = norms.batch_norm if way.rewrites(layer.kind) else functional.batch_norm
 
     def apply(
         parameters: Tensors, buffers: Tensors, x: torch.Tensor, update_statistics: bool
@@ -181,50 +182,58 @@ def _batch_norm(layer: spec.BatchNorm, prefix: str, order: int) -> Forward:
     return apply
 
 
-def _max_pool2d(layer: spec.MaxPool2d, prefix: str, order: int) -> Forward:
-    del prefix, order
+def _max_pool2d(layer: spec.MaxPool2d, prefix: str, way: Derivation) -> Forward:
+    del prefix, way
     kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
     return _plain(lambda x: functional.max_pool2d(x, kernel, stride, padding))
 
 
-def _avg_pool2d(layer: spec.AvgPool2d, prefix: str, order: int) -> Forward:
-    del prefix, order
+def _avg_pool2d(layer: spec.AvgPool2d, prefix: str, way: Derivation) -> Forward:
+    del prefix, way
     kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
     return _plain(lambda x: functional.avg_pool2d(x, kernel, stride, padding))
 
 
-def _adaptive_avg_pool2d(layer: spec.AdaptiveAvgPool2d, prefix: str, order: int) -> Forward:
-    del prefix, order
+def _adaptive_avg_pool2d(layer: spec.AdaptiveAvgPool2d, prefix: str, way: Derivation) -> Forward:
+    del prefix, way
     size = layer.output_size
     return _plain(lambda x: functional.adaptive_avg_pool2d(x, size))
 
 
-def _leaky_relu(layer: spec.LeakyReLU, prefix: str, order: int) -> Forward:
-    del prefix, order
+def _leaky_relu(layer: spec.LeakyReLU, prefix: str, way: Derivation) -> Forward:
+    del prefix, way
     slope = layer.negative_slope
     return _plain(lambda x: functional.leaky_relu(x, slope))
 
 
-def _gelu(layer: spec.GELU, prefix: str, order: int) -> Forward:
-    del prefix, order
+def _gelu(layer: spec.GELU, prefix: str, way: Derivation) -> Forward:
+    del prefix, way
     approximate = layer.approximate
     return _plain(lambda x: functional.gelu(x, approximate=approximate))
 
 
-def _softplus(layer: spec.Softplus, prefix: str, order: int) -> Forward:
-    del prefix, order
+def _softplus(layer: spec.Softplus, prefix: str, way: Derivation) -> Forward:
+    del prefix, way
     beta, threshold = layer.beta, layer.threshold
     return _plain(lambda x: functional.softplus(x, beta, threshold))
 
 
-def _softmax(layer: spec.Softmax, prefix: str, order: int) -> Forward:
-    del prefix, order
+def _softmax(layer: spec.Softmax, prefix: str, way: Derivation) -> Forward:
+    del prefix
     dim = layer.dim
-    return _plain(lambda x: functional.softmax(x, dim))
+    # WORKAROUND: see why_rewritten.
+    normalise = written_out.softmax if way.rewrites(layer.kind) else functional.softmax
+    return _plain(lambda x: normalise(x, dim))
 
 
-def _dropout(layer: spec.Dropout, prefix: str, order: int) -> Forward:
-    del prefix, order
+def _silu(layer: spec.SiLU, prefix: str, way: Derivation) -> Forward:
+    del prefix
+    # WORKAROUND: see why_rewritten.
+    return _plain(written_out.silu if way.rewrites(layer.kind) else functional.silu)
+
+
+def _dropout(layer: spec.Dropout, prefix: str, way: Derivation) -> Forward:
+    del prefix, way
     p = layer.p
     return _plain(lambda x: functional.dropout(x, p))
 
@@ -232,7 +241,7 @@ def _dropout(layer: spec.Dropout, prefix: str, order: int) -> Forward:
 def _without_settings(
     module: type[nn.Module], function: Callable[[torch.Tensor], torch.Tensor]
 ) -> LayerKind[Any]:
-    return LayerKind(lambda layer, shape: module(), lambda layer, prefix, order: _plain(function))
+    return LayerKind(lambda layer, shape: module(), lambda layer, prefix, way: _plain(function))
 
 
 def _build_batch_norm(layer: spec.BatchNorm, shape: Shape) -> nn.Module:
@@ -290,7 +299,7 @@ _KINDS: dict[type[LayerSpec], LayerKind[Any]] = {
     spec.ReLU: _without_settings(nn.ReLU, functional.relu),
     spec.LeakyReLU: LayerKind(lambda layer, shape: nn.LeakyReLU(layer.negative_slope), _leaky_relu),
     spec.GELU: LayerKind(lambda layer, shape: nn.GELU(layer.approximate), _gelu),
-    spec.SiLU: _without_settings(nn.SiLU, functional.silu),
+    spec.SiLU: LayerKind(lambda layer, shape: nn.SiLU(), _silu),
     spec.Tanh: _without_settings(nn.Tanh, torch.tanh),
     spec.Sigmoid: _without_settings(nn.Sigmoid, torch.sigmoid),
     spec.Softplus: LayerKind(

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
+from core.engine import written_out
+from core.spec.derivation import Derivation
+
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of an output and its target, both with the batch first; the mean, without an axis."""
 
@@ -22,3 +25,13 @@ def cross_entropy(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 LOSSES: dict[str, Loss] = {"mse": mse, "cross_entropy": cross_entropy}
+
+_WRITTEN_OUT: dict[str, Loss] = {
+    "mse": written_out.mse_loss,
+    "cross_entropy": written_out.cross_entropy,
+}
+
+
+def loss_of(kind: str, way: Derivation) -> Loss:
+    """The loss of that name, in a form that is differentiated right in this way."""
+    return _WRITTEN_OUT[kind] if way.rewrites(kind) else LOSSES[kind]

@@ -1,4 +1,4 @@
-"""Layer, batch and instance norm in elementary operations, differentiated right at every order.
+"""Norms in elementary operations, differentiated right at every order and in every mode.
 
 Torch's own are single operations whose derivatives are wrong, in silence, from the third order on
 (pytorch/pytorch#198017). The functions here take and return what their namesakes in
@@ -82,6 +82,22 @@ def instance_norm(
         return _by_running_statistics(input, running_mean, running_var, weight, bias, eps)
     axes = range(2, input.ndim)
     return _by_input_statistics(input, axes, running_mean, running_var, weight, bias, momentum, eps)
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise groups of channels of each example (Wu and He 2018)."""
+    grouped = input.reshape(input.shape[0], num_groups, -1)
+    centred, _, variance = _moments(grouped, [2])
+    plain = _scaled(centred, variance, None, None, eps).view_as(input)
+    if weight is not None:
+        plain = plain * weight.view(_axis_1(input))
+    return plain if bias is None else plain + bias.view(_axis_1(input))
 
 
 def _by_input_statistics(

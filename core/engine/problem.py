@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from core.engine import layers
-from core.engine.data import Batch, Tasks, draw_batch, draw_tasks
-from core.engine.losses import LOSSES, Loss
+from core.engine.data import Batch, Halves, Tasks, draw_batch, draw_halves, draw_tasks
+from core.engine.losses import Loss, loss_of
+from core.engine.own_tensors import own_tensors
 from core.engine.recorder import Recorder
 from core.engine.stack import Stack
 from core.spec.model import StackModel
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml
+from core.spec.workloads import Examples, Maml
 
 FIRST_WRONG_SPARSE_ORDER = 3
+_EXAMPLES: dict[
+    Examples, Callable[[RunSpec, torch.device, torch.dtype], Batch | Tasks | Halves]
+] = {"batch": draw_batch, "tasks": draw_tasks, "halves": draw_halves}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -32,8 +36,12 @@ class Problem:
         parameters: leaf tensors by the names of the torch module, for example ``0.weight``; they
             require grad unless the workload differentiates by the inputs.
         buffers: running statistics by the same kind of names.
-        data: a batch, or for MAML the tasks of the first outer step.
+        data: what the workload computes on; for MAML the tasks of the first outer step.
         criterion: the loss of an output and its target.
+        own: tensors of the workload's own that exist before it, such as the vectors of
+            Hessian-vector products.
+        most_units: how many like parts of the workload are computed at most; the rest is left out
+            where a forecast is made from few.
     """
 
     spec: RunSpec
@@ -41,8 +49,14 @@ class Problem:
     stack: Stack
     parameters: dict[str, torch.Tensor]
     buffers: dict[str, torch.Tensor]
-    data: Batch | Tasks
+    data: Batch | Tasks | Halves
     criterion: Loss
+    own: dict[str, torch.Tensor]
+    most_units: int | None = None
+
+    def units(self, count: int) -> range:
+        """The like parts of the workload, or the first of them."""
+        return range(count if self.most_units is None else min(count, self.most_units))
 
     def loss(
         self,
@@ -66,7 +80,11 @@ class Problem:
         cold, which makes a small computation right after it 15 % slower.
         """
         reset_statistics(self.buffers)
-        if self.stack.random:
+        self.same_random_numbers()
+
+    def same_random_numbers(self) -> None:
+        """Starts torch's random numbers again, where they are used."""
+        if self.stack.random or self.spec.workload.seeded:
             torch.manual_seed(self.spec.measure.seed)
 
 
@@ -76,19 +94,20 @@ def reset_statistics(buffers: Mapping[str, torch.Tensor]) -> None:
         buffer.fill_(1 if name.endswith("running_var") else 0)
 
 
-def prepare(spec: RunSpec, device: torch.device) -> Problem:
+def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) -> Problem:
     """Builds weights and data from the spec's seed.
 
     Args:
         spec: a run without problems.
         device: where to compute.
+        most_units: how many like parts of the workload to compute at most.
 
     Raises:
         core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
     """
     dtype = DTYPES[spec.mitigation.precision]
     module = _module(spec.model, spec.measure.seed)
-    by_inputs = not isinstance(spec.workload, Maml) and spec.workload.wrt == "inputs"
+    by_inputs = spec.workload.by_inputs
     parameters = {
         name: parameter.detach().to(device, dtype).requires_grad_(not by_inputs)
         for name, parameter in module.named_parameters()
@@ -97,21 +116,20 @@ def prepare(spec: RunSpec, device: torch.device) -> Problem:
         name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
         for name, buffer in module.named_buffers()
     }
-    data: Batch | Tasks
-    if isinstance(spec.workload, Maml):
-        data = draw_tasks(spec, device, dtype)
-    else:
-        data = draw_batch(spec, device, dtype)
+    data = _EXAMPLES[spec.workload.examples](spec, device, dtype)
+    if isinstance(data, Batch):
         data.x.requires_grad_(by_inputs)
-    order = spec.workload.derivative_order
+    way = spec.workload.derivation
     problem = Problem(
         spec=spec,
         device=device,
-        stack=Stack(_right_model(spec), order, spec.mitigation.checkpointing),
+        stack=Stack(_right_model(spec), way, spec.mitigation.checkpointing),
         parameters=parameters,
         buffers=buffers,
         data=data,
-        criterion=LOSSES[spec.loss],
+        criterion=loss_of(spec.loss, way),
+        own=own_tensors(spec, parameters),
+        most_units=most_units,
     )
     problem.reset()
     return problem

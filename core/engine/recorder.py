@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
+from typing_extensions import override
 
 
 class Recorder(Protocol):
@@ -55,3 +56,32 @@ class Silent:
 
     def result(self, tensors: Iterable[torch.Tensor]) -> None:
         """Ignored."""
+
+
+class _Within(Silent):
+    """Hears of everything but phases and results."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    @override
+    def born(self, category: str) -> None:
+        self._recorder.born(category)
+
+    @override
+    def layer(self, index: int) -> None:
+        self._recorder.layer(index)
+
+    @override
+    def hold(self, category: str, tensors: Iterable[torch.Tensor]) -> None:
+        self._recorder.hold(category, tensors)
+
+
+def is_deaf(recorder: Recorder) -> bool:
+    """Whether the recorder would ignore it if it were told of a layer."""
+    return type(recorder).layer is Silent.layer
+
+
+def within(recorder: Recorder) -> Recorder:
+    """The same listener for what repeats within one phase: it is told of no phases and results."""
+    return Silent() if is_deaf(recorder) else _Within(recorder)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from core.engine.layers import Forward, forward
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import Recorder, is_deaf
 from core.engine.segments import STRATEGIES, Strategy, cut
+from core.spec.derivation import Derivation
 from core.spec.mitigations import Checkpointing
 from core.spec.model import StackModel
 
@@ -28,17 +29,17 @@ class _Run:
 class Stack:
     """The layers of a model, ready to be applied to any parameters."""
 
-    def __init__(self, model: StackModel, order: int, checkpointing: Checkpointing) -> None:
+    def __init__(self, model: StackModel, way: Derivation, checkpointing: Checkpointing) -> None:
         """Prepares the functions of the layers.
 
         Args:
             model: a stack without problems.
-            order: how often the output will be differentiated.
+            way: how the output will be differentiated.
             checkpointing: which activations are dropped.
         """
         self.random = any(layer.random for layer in model.layers)
         self._layers = tuple(
-            (index, forward(layer, index, order)) for index, layer in enumerate(model.layers)
+            (index, forward(layer, index, way)) for index, layer in enumerate(model.layers)
         )
         self._strategy = STRATEGIES.get(checkpointing.kind)
         self._runs = tuple(
@@ -64,7 +65,7 @@ class Stack:
             recorder: hears of each layer, also when a segment is computed again.
             update_statistics: false where the same pass is repeated for its derivative.
         """
-        if self._strategy is None and _is_deaf(recorder):
+        if self._strategy is None and is_deaf(recorder):
             # Nothing but the layers: every other call would show in the time of a small network.
             for _, layer in self._layers:
                 x = layer(parameters, buffers, x, update_statistics)
@@ -112,7 +113,7 @@ def _apply(
     recorder: Recorder,
     update_statistics: bool,
 ) -> torch.Tensor:
-    if _is_deaf(recorder):
+    if is_deaf(recorder):
         for _, layer in layers:
             x = layer(parameters, buffers, x, update_statistics)
         return x
@@ -120,11 +121,6 @@ def _apply(
         recorder.layer(index)
         x = layer(parameters, buffers, x, update_statistics)
     return x
-
-
-def _is_deaf(recorder: Recorder) -> bool:
-    """Whether the recorder would ignore it if it were told of a layer."""
-    return type(recorder).layer is Silent.layer
 
 
 def _run(model: StackModel, layers: range, functions: tuple[tuple[int, Forward], ...]) -> _Run:

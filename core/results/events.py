@@ -5,19 +5,19 @@ All ``t_s`` are seconds since the run started, on one axis.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from core.results.charts import Point
 from core.results.environment import Environment
 from core.results.forecast import Forecast
 from core.results.measurement import LayerCost, Measurement, Memory, Phase
 from core.results.memory_timeline import MemoryTimeline
 from core.spec.run import RunSpec
 
-Stage = Literal[
-    "forecast", "prepare", "memory", "allocator", "warm_up", "time", "outer_steps", "check"
-]
+Stage = Literal["forecast", "prepare", "memory", "allocator", "warm_up", "time", "follow", "check"]
 
 
 class _Event(BaseModel):
@@ -109,13 +109,25 @@ class Repetition(_Event):
     left_s: float | None = None
 
 
-class OuterStep(_Event):
-    """One step of the outer optimizer ended; the loss is None where it is not finite."""
+class ChartPoint(_Event):
+    """One more point of a curve that the workload draws; y is None where it is not finite.
 
-    type: Literal["outer_step"] = "outer_step"
-    index: int
-    loss: float | None
-    about: int
+    Attributes:
+        chart: a name of ``core.results.charts.CHARTS``.
+        curve: which of its curves.
+        low: lower end of the point's interval, None where it has none.
+        high: upper end.
+        done: how much of the stage is done, between 0 and 1; None while unknown.
+    """
+
+    type: Literal["chart_point"] = "chart_point"
+    chart: str
+    curve: str
+    x: float
+    y: float | None
+    low: float | None = None
+    high: float | None = None
+    done: float | None = None
 
 
 class Warned(_Event):
@@ -142,12 +154,18 @@ Event = (
     | MemoryMeasured
     | ResidentSample
     | Repetition
-    | OuterStep
+    | ChartPoint
     | Warned
     | Finished
 )
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def point_of(event: ChartPoint) -> Point:
+    """The point that an event tells of."""
+    y = math.nan if event.y is None else event.y
+    return Point(event.chart, event.curve, event.x, y, event.low, event.high, event.done)
 
 
 def encode(event: Event) -> bytes:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from core.results.charts import Curve
 from core.results.conditions import Conditions
 from core.results.environment import Environment
 from core.results.forecast import Forecast
@@ -147,7 +148,9 @@ class Measurement(_Value):
     Attributes:
         started_at: ISO 8601, UTC.
         error: why the run did not finish, one sentence.
-        learning_curve: outer loss before each outer step, for workloads that have them.
+        curves: what the workload draws besides, such as the loss before each outer step.
+        readings: single numbers that it found, such as the estimate of a trace; None where one is
+            not finite.
     """
 
     version: Literal[1] = FORMAT_VERSION
@@ -163,7 +166,8 @@ class Measurement(_Value):
     phases: tuple[Phase, ...] = ()
     layers: tuple[LayerCost, ...] = ()
     check: Check | None = None
-    learning_curve: tuple[float | None, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    readings: dict[str, float | None] = {}
     warnings: tuple[str, ...] = ()
 
     @property

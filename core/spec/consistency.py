@@ -34,7 +34,8 @@ def inconsistencies(
         assert output is not None
         problems += _loss(loss, output)
         problems += _data(data, model, output, loss, workload)
-        problems += _workload(workload, model)
+        problems += _inputs(workload, model)
+        problems += workload.misfits(model, mitigation)
         problems += _batch_norm(model, data, workload)
         problems += _mitigation(mitigation, model)
     return tuple(problems)
@@ -48,9 +49,8 @@ def _model(model: StackModel, workload: Workload) -> Iterator[Problem]:
     for row in rows:
         if row.problem is not None:
             yield Problem(("model", "layers", row.index), row.problem)
-    by_parameters = isinstance(workload, Maml) or workload.wrt == "parameters"
     known = all(row.parameters is not None for row in rows)
-    if known and by_parameters and not any(row.parameters for row in rows):
+    if known and not workload.by_inputs and not any(row.parameters for row in rows):
         yield Problem(
             ("model", "layers"),
             "No layer has parameters to differentiate by; add one, for example linear.",
@@ -188,13 +188,20 @@ def _classes(labels: list[float], target: Shape, output: Shape) -> Iterator[Prob
         )
 
 
-def _workload(workload: Workload, model: StackModel) -> Iterator[Problem]:
-    by_inputs = isinstance(workload, NestedGradient) and workload.wrt == "inputs"
-    if by_inputs and model.takes_whole_numbers:
+def _inputs(workload: Workload, model: StackModel) -> Iterator[Problem]:
+    if not workload.by_inputs or not model.takes_whole_numbers:
+        return
+    if isinstance(workload, NestedGradient):
         yield Problem(
             ("workload", "wrt"),
             'workload.wrt: "inputs" was given; the inputs of an embedding are whole numbers, '
             'allowed: "parameters".',
+        )
+    else:
+        yield Problem(
+            ("workload", "kind"),
+            f'workload.kind: "{workload.kind}" was given, which differentiates by the inputs; '
+            "those of an embedding are whole numbers.",
         )
 
 

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from core.spec.derivation import FIRST_WRONG_ORDER
 from core.spec.layers import Embedding
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml, NestedGradient
+from core.spec.workloads import Maml
 
-REWRITTEN_NORMS: Final = ("layer_norm", "batch_norm", "instance_norm")
-FIRST_WRONG_ORDER: Final = 3
-"""From this order on torch 2.13 differentiates these norms wrongly (pytorch/pytorch#198017)."""
+_WRITTEN_OUT: Final = (
+    "it is computed from elementary operations, which is right; memory and time differ from those "
+    "of torch."
+)
 
 
 @dataclass(frozen=True)
@@ -50,32 +52,33 @@ def _of_mitigations(spec: RunSpec) -> Iterator[Notice]:
             "torch's checkpointing frees activations for the first backward only: from order 2 on "
             "it saves little or costs memory. rematerialize saves at every order.",
         )
-    if spec.mitigation.inner_loop != "standard" and isinstance(workload, NestedGradient):
+    if spec.mitigation.inner_loop != "standard" and not workload.adapts:
         yield Notice(
             "warning",
             None,
-            "mitigation.inner_loop has no effect here: a nested gradient has no inner loop.",
+            f"mitigation.inner_loop has no effect here: {workload.title} has no inner loop.",
         )
     if isinstance(workload, Maml) and workload.inner_lr == 0:
         yield Notice("warning", None, "workload.inner_lr is 0: the inner steps change nothing.")
 
 
 def _of_layers(spec: RunSpec) -> Iterator[Notice]:
-    if spec.workload.derivative_order < FIRST_WRONG_ORDER:
-        return
+    derivation = spec.workload.derivation
+    why = derivation.why_rewritten(spec.loss)
+    if why is not None:
+        yield Notice("note", None, f"loss: {why}, so {_WRITTEN_OUT}")
     for index, layer in enumerate(spec.model.layers):
-        if layer.kind in REWRITTEN_NORMS:
-            yield Notice(
-                "note",
-                index,
-                f"{layer.kind}: torch's own derivative is wrong from order {FIRST_WRONG_ORDER} on "
-                "(pytorch/pytorch#198017), so a written-out norm is used, which is right; memory "
-                "and time differ from those of torch.",
-            )
-        elif isinstance(layer, Embedding) and layer.sparse and isinstance(spec.workload, Maml):
+        why = derivation.why_rewritten(layer.kind)
+        if why is not None:
+            yield Notice("note", index, f"{layer.kind}: {why}, so {_WRITTEN_OUT}")
+        elif isinstance(layer, Embedding) and layer.sparse and _is_wrongly_sparse(spec):
             yield Notice(
                 "note",
                 index,
                 f"{layer.kind}: torch's sparse gradient is wrong under MAML from order "
                 f"{FIRST_WRONG_ORDER} on, so a dense one is used, which is right.",
             )
+
+
+def _is_wrongly_sparse(spec: RunSpec) -> bool:
+    return isinstance(spec.workload, Maml) and spec.workload.order >= FIRST_WRONG_ORDER

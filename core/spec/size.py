@@ -63,11 +63,11 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
     item = _ITEM_BYTES[spec.mitigation.precision]
     workload = spec.workload
     if isinstance(workload, Maml):
-        batch, by_inputs = max(workload.support, workload.query), False
+        batch = max(workload.support, workload.query)
         examples = workload.tasks * (workload.support + workload.query)
     else:
-        batch = examples = spec.data.batch_size
-        by_inputs = workload.wrt == "inputs"
+        batch = spec.data.batch_size
+        examples = 2 * batch if workload.examples == "halves" else batch
     weights = sum(row.parameters or 0 for row in rows)
     # A sparse gradient has the used rows alone.
     dense = weights - sum(
@@ -83,6 +83,6 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
     return LeastBytes(
         parameters=weights * item,
         data=examples * (inputs * input_item + targets),
-        result=(batch * inputs if by_inputs else dense) * item,
+        result=(batch * inputs if workload.by_inputs else workload.result_numbers(dense)) * item,
         activations=batch * max(outputs, default=0) * item,
     )

@@ -25,7 +25,7 @@ from core.spec.model import StackModel
 from core.spec.notices import notices
 from core.spec.presets import presets
 from core.spec.run import RunSpec
-from core.spec.workloads import WORKLOAD_KINDS, Maml
+from core.spec.workloads import WORKLOAD_KINDS
 from hogui.forms.group import Group
 from hogui.forms.names import declared_text
 from hogui.forms.note import Note
@@ -229,7 +229,7 @@ class ConfigurationPanel(QWidget):
 
     def _show_spec(self) -> None:
         spec = self._spec
-        is_maml = isinstance(spec.workload, Maml)
+        is_maml = spec.workload.adapts
         checkpointing = spec.mitigation.checkpointing
         self._stack.set_spec(spec.model)
         self._layers.set_stack(spec.model)

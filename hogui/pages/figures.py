@@ -13,11 +13,11 @@ from PySide6.QtWidgets import (
 )
 
 from core.results.events import (
+    ChartPoint,
     Event,
     Forecasted,
     MemoryMeasured,
     MemorySamples,
-    OuterStep,
     PhaseStarted,
     Repetition,
     ResidentSample,
@@ -112,8 +112,8 @@ class Figures(QWidget):
                     self.phases.finish(event.t_s)
                 case Repetition():
                     self._repeated(event)
-                case OuterStep():
-                    self._learn(event.index, event.loss)
+                case ChartPoint(chart="learning"):
+                    self._learn(event.x, event.y)
         if times:
             self.memory.append(times, columns)
 
@@ -210,8 +210,9 @@ class Figures(QWidget):
             for index, seconds in enumerate(result.time.samples_s):
                 self.time.append(index, seconds, False)
         if not self.tab.live:
-            for index, loss in enumerate(result.learning_curve):
-                self._learn(index, loss)
+            for curve in result.curves:
+                for x, y in zip(curve.x, curve.y, strict=True):
+                    self._learn(x, y)
         self._summarize(result.time)
 
     def _show_outcome(self, result: Measurement) -> None:
@@ -228,8 +229,8 @@ class Figures(QWidget):
             act=self.forceWanted.emit if refused else None,
         )
 
-    def _learn(self, index: int, loss: float | None) -> None:
-        self.learning.append(index, math.nan if loss is None else loss)
+    def _learn(self, step: float, loss: float | None) -> None:
+        self.learning.append(int(step), math.nan if loss is None else loss)
 
     # What the tab says.
 

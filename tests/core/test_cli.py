@@ -422,7 +422,7 @@ def test_that_progress_says_where_the_run_is() -> None:
     assert seen[0] == "starting"
     assert any(text.startswith("memory pass · inner step 1") for text in seen)
     assert any(text.startswith("timing · repetition 3 of about 4 · 0 s left") for text in seen)
-    assert any(text.startswith("outer steps · step 10 of about 10") for text in seen)
+    assert any(text.startswith("curves · outer loss at 9") for text in seen)
     assert seen[-2].startswith("checking the result")
 
 

@@ -4,10 +4,10 @@ import pytest
 
 from core.partial import CURVE_ONLY, PartialRun, started_here
 from core.results.events import (
+    ChartPoint,
     Finished,
     MemoryMeasured,
     MemorySamples,
-    OuterStep,
     PhaseStarted,
     Repetition,
     ResidentSample,
@@ -104,13 +104,14 @@ def test_that_timed_repetitions_count_and_warm_up_does_not(partial: PartialRun) 
 
 def test_that_losses_warnings_and_sampled_memory_are_kept(partial: PartialRun) -> None:
     partial.add(Warned(sentence="Mind the gap."))
-    partial.add(OuterStep(index=0, loss=2.5, about=3))
-    partial.add(OuterStep(index=1, loss=None, about=3))
+    for x, y in ((0, 2.5), (1, None)):
+        partial.add(ChartPoint(chart="learning", curve="outer loss", x=x, y=y))
     partial.add(ResidentSample(t_s=0.5, total_bytes=1000))
     partial.add(ResidentSample(t_s=0.6, total_bytes=900))
     partial.add(ResidentSample(source="driver", t_s=0.6, total_bytes=7))
     end = partial.end(Outcome.CANCELLED)
-    assert end.result.learning_curve == (2.5, None)
+    (curve,) = end.result.curves
+    assert (curve.name, curve.x, curve.y) == ("outer loss", (0, 1), (2.5, None))
     assert end.result.warnings[0] == "Mind the gap."
     assert end.timeline.resident.total_bytes == (1000, 900)
     assert end.timeline.driver.total_bytes == (7,)

@@ -133,9 +133,12 @@ def test_that_maml_saves_its_tasks_and_meta_gradient(tmp_path: Path) -> None:
 def test_that_outer_steps_draw_a_learning_curve() -> None:
     workload = {"kind": "maml", "tasks": 2, "inner_steps": 1, "outer_steps": 4, "outer_lr": 0.05}
     events, result = finish(spec(workload=workload))
-    assert len(result.learning_curve) == 4
-    assert result.learning_curve[-1] < result.learning_curve[0]
-    assert [event.index for event in events if event.type == "outer_step"] == [0, 1, 2, 3]
+    (curve,) = result.curves
+    assert (curve.chart, curve.name, curve.x) == ("learning", "outer loss", (0, 1, 2, 3))
+    assert curve.y[-1] < curve.y[0]
+    points = [event for event in events if event.type == "chart_point"]
+    assert [(event.x, event.y) for event in points] == list(zip(curve.x, curve.y, strict=True))
+    assert points[-1].done == 1
 
 
 def test_that_nan_is_a_finished_run_with_a_warning_on_every_figure_it_touches() -> None:
@@ -152,9 +155,9 @@ def test_that_nan_is_a_finished_run_with_a_warning_on_every_figure_it_touches() 
     assert "The loss is not a finite number" in said
     assert "inner step 2 and those of 40 later phases hold NaN or infinite values" in said
     assert "The outer loss is NaN" in said
-    assert result.learning_curve == (None, None)
+    assert result.curves[0].y == (None, None)
     assert result.phases[-1].result_norm is None
-    assert json.loads(result.model_dump_json())["learning_curve"] == [None, None]
+    assert json.loads(result.model_dump_json())["curves"][0]["y"] == [None, None]
 
 
 def test_that_an_identically_zero_derivative_is_a_result_of_zeros_with_a_warning() -> None:
@@ -275,7 +278,7 @@ def test_that_outer_steps_follow_a_gradient_of_the_loss_at_every_order(order: in
         "outer_lr": 0.02,
     }
     _, result = finish(spec(workload=workload))
-    losses = [loss for loss in result.learning_curve if loss is not None]
+    losses = [loss for loss in result.curves[0].y if loss is not None]
     assert losses[-1] < 0.97 * losses[0]
 
 

@@ -63,7 +63,7 @@ def test_that_the_live_picture_and_the_final_one_hold_the_same_run(
     seconds = [row[1] for row in figures.time.rows()[1] if not row[2]]
     assert seconds == list(result.time.samples_s)
     losses = [row[1] for row in figures.learning.rows()[1]]
-    assert losses == list(result.learning_curve)
+    assert losses == list(result.curves[0].y)
     assert figures.learning.isVisible()
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
-from core.engine.workloads import maml, nested_gradient
+from core.engine.workloads import hvp, maml, nested_gradient
+from core.results.charts import Point
 from core.spec.declaration import Spec
-from core.spec.workloads import Maml, NestedGradient
+from core.spec.workloads import Hvp, Maml, NestedGradient
 
 _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
     NestedGradient: nested_gradient.compute,
+    Hvp: hvp.compute,
     Maml: maml.compute,
 }
 
@@ -20,3 +22,18 @@ _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
 def compute(problem: Problem, recorder: Recorder) -> Computed:
     """One repetition of the problem's workload."""
     return _WORKLOADS[type(problem.spec.workload)](problem, recorder)
+
+
+_FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point] | None]] = {
+    Maml: maml.follow,
+}
+
+
+def follow(problem: Problem) -> Iterator[Point] | None:
+    """What the problem's workload draws once everything is measured, None where it is nothing.
+
+    Starts from the problem's initial state and does not change it. A point may be infinite or not
+    a number.
+    """
+    followed = _FOLLOWED.get(type(problem.spec.workload))
+    return None if followed is None else followed(problem)

@@ -25,6 +25,7 @@ from core.engine.inner_loop import (
 )
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder, Silent
+from core.results.charts import LEARNING, Point
 from core.spec.workloads import Maml
 
 META_GRADIENT = 2
@@ -53,6 +54,18 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
         INNER_STEPS[problem.spec.mitigation.inner_loop],
     )
     return computed(derivative, problem.parameters, workload.order)
+
+
+def follow(problem: Problem) -> Iterator[Point] | None:
+    """The learning curve, None without outer steps."""
+    workload = problem.spec.workload
+    assert isinstance(workload, Maml)
+    if not workload.outer_steps:
+        return None
+    return (
+        Point(LEARNING, "outer loss", step, loss, done=(step + 1) / workload.outer_steps)
+        for step, loss in enumerate(learn(problem))
+    )
 
 
 def learn(problem: Problem) -> Iterator[float]:

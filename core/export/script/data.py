@@ -15,15 +15,16 @@ from core.spec.data import ArraysData, DigitsData, SinusoidData, SyntheticData
 from core.spec.declaration import Spec
 from core.spec.layers import Shape
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml
 
 
 def data(spec: RunSpec) -> tuple[str, ...]:
     """The source of ``x`` and ``y``, or of the tasks' ``support_x`` to ``query_y``."""
     text = _KINDS[type(spec.data)](_Examples(spec))
-    if isinstance(spec.workload, Maml):
+    if spec.workload.examples == "tasks":
         return (*text, _SPLIT)
-    by_inputs = spec.workload.wrt == "inputs"
+    if spec.workload.examples == "halves":
+        return (*text, _HALVES)
+    by_inputs = spec.workload.by_inputs
     return (*text[:-1], text[-1] + "\nx.requires_grad_()") if by_inputs else text
 
 
@@ -31,6 +32,12 @@ _SPLIT = """\
 support_x, query_x = x[:, :SUPPORT].clone(), x[:, SUPPORT:].clone()
 support_y, query_y = y[:, :SUPPORT].clone(), y[:, SUPPORT:].clone()
 data = (support_x, support_y, query_x, query_y)"""
+
+
+_HALVES = """\
+train_x, validation_x = x[: len(x) // 2].clone(), x[len(x) // 2 :].clone()
+train_y, validation_y = y[: len(y) // 2].clone(), y[len(y) // 2 :].clone()
+data = (train_x, train_y, validation_x, validation_y)"""
 
 
 class _Examples:
@@ -46,8 +53,9 @@ class _Examples:
         self.targets: Shape = output[1:] if self.by_class else output
         self.to_x = "DEVICE" if spec.model.takes_whole_numbers else "DEVICE, DTYPE"
         self.to_y = "DEVICE" if self.by_class else "DEVICE, DTYPE"
-        self.tasks = isinstance(spec.workload, Maml)
-        self.count = "SUPPORT + QUERY" if self.tasks else str(spec.data.batch_size)
+        self.tasks = spec.workload.examples == "tasks"
+        halves = 1 + (spec.workload.examples == "halves")
+        self.count = "SUPPORT + QUERY" if self.tasks else str(halves * spec.data.batch_size)
 
     def shape(self, sizes_of_one: Shape) -> str:
         """That of a batch, or of the examples of one task."""

@@ -29,7 +29,8 @@ def drawn_digits(spec: RunSpec) -> tuple[Bytes, Bytes]:
         tasks = [_task(numbers, labels, ways, shots // ways) for _ in range(spec.workload.tasks)]
         chosen = np.concatenate(tasks)
     else:
-        chosen = np.resize(numbers.permutation(len(labels)), spec.data.batch_size)
+        halves = 1 + (spec.workload.examples == "halves")
+        chosen = np.resize(numbers.permutation(len(labels)), halves * spec.data.batch_size)
     return images[chosen], labels[chosen]
 
 

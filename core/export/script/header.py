@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from core.export.script.source import quoted
+from core.export.script.workloads import WORKLOADS, WorkloadSource
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml
 
 _LONGEST_NAME = 60
 _FEW, _MANY = 5, 200
@@ -29,6 +29,7 @@ _OTHERS = (
     (r"\bnn\.", "from torch import nn"),
     (r"\bprofile\(", "from torch.autograd.profiler import profile"),
     (r"\bF\.", "from torch.nn import functional as F"),
+    (r"\bforward_ad\.", "from torch.autograd import forward_ad"),
     (r"\bcheckpoint\(", "from torch.utils.checkpoint import checkpoint"),
 )
 
@@ -39,19 +40,15 @@ def docstring(spec: RunSpec) -> str:
     name = " ".join(printable.translate({ord("\\"): "/", ord('"'): "'"}).split())
     title = name[:_LONGEST_NAME] or "Untitled"
     return (
-        f'"""{title}: {_about(spec)}.\n\n'
+        f'"""{title}: {_kind(spec).about(spec)}.\n\n'
         "Written by HoGUI and independent of it. Prints the median time, every sample, and the "
         "peak and\nbaseline of memory in bytes, as JSON.\n"
         '"""'
     )
 
 
-def _about(spec: RunSpec) -> str:
-    workload = spec.workload
-    if isinstance(workload, Maml):
-        kinds = {1: "first-order meta-gradient", 2: "meta-gradient"}
-        return f"MAML, {kinds.get(workload.order, f'gradient of order {workload.order}')}"
-    return f"gradient of order {workload.order} by the {workload.wrt}"
+def _kind(spec: RunSpec) -> WorkloadSource:
+    return WORKLOADS[type(spec.workload)]
 
 
 def imports(text: str) -> str:
@@ -67,7 +64,7 @@ def imports(text: str) -> str:
 def constants(spec: RunSpec) -> str:
     """Seeds, device, precision, the workload's sizes, and how often it is measured."""
     lines = [*_device(spec.device), f"DTYPE = torch.{spec.mitigation.precision}"]
-    lines += [f"SEED = {spec.measure.seed}", *_workload(spec), *_measure(spec)]
+    lines += [f"SEED = {spec.measure.seed}", *_kind(spec).constants(spec), *_measure(spec)]
     lines += ["", f"torch.set_num_threads({spec.measure.threads})"]
     return "\n".join(lines)
 
@@ -80,16 +77,6 @@ def _device(name: str) -> list[str]:
     if name.partition(":")[2] not in ("", "0"):
         lines.append("torch.accelerator.set_device_index(DEVICE.index)")
     return lines
-
-
-def _workload(spec: RunSpec) -> list[str]:
-    workload = spec.workload
-    if not isinstance(workload, Maml):
-        return [] if workload.order == 1 else [f"ORDER = {workload.order}"]
-    names = ["TASKS", "SUPPORT", "QUERY", "INNER_STEPS"]
-    lines = [f"{name} = {getattr(workload, name.lower())}" for name in names]
-    lines.append(f"INNER_RATE = {workload.inner_lr}")
-    return [*lines, f"ORDER = {workload.order}"] if workload.order > 2 else lines
 
 
 def _measure(spec: RunSpec) -> list[str]:

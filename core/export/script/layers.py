@@ -8,8 +8,8 @@ from typing import Any
 
 from core.export.script.source import INDENT, quoted, tuple_of
 from core.spec import layers as spec
+from core.spec.derivation import Derivation
 from core.spec.layers import LayerSpec, Shape
-from core.spec.notices import FIRST_WRONG_ORDER
 
 RUNNING = "running"
 """Name of the list of running statistics in the script."""
@@ -38,13 +38,13 @@ class Surroundings:
 
     Attributes:
         shape: of its input, without the batch.
-        order: how often its output is differentiated.
+        way: how its output is differentiated.
         running: position of its first running statistic.
         updates: whether a variable ``update`` says if running statistics are updated.
     """
 
     shape: Shape
-    order: int
+    way: Derivation
     running: int = 0
     updates: bool = False
 
@@ -62,12 +62,6 @@ def applied(layer: LayerSpec, surroundings: Surroundings) -> Applied:
 def is_tracked(layer: LayerSpec) -> bool:
     """Whether the layer has running statistics: a mean, a variance and a count."""
     return isinstance(layer, spec.BatchNorm) and layer.track_running_stats
-
-
-def is_rewritten(layer: LayerSpec, order: int) -> bool:
-    """Whether torch would differentiate the layer's own function wrongly at this order."""
-    norms = (spec.LayerNorm, spec.BatchNorm, spec.InstanceNorm)
-    return order >= FIRST_WRONG_ORDER and isinstance(layer, norms)
 
 
 def _named(layer: LayerSpec, names: str) -> tuple[str, ...]:
@@ -158,6 +152,11 @@ def _weighted(function: str, weights: int, *arguments: str) -> Applied:
     return Applied(function, ("x", *own, *arguments), weights)
 
 
+def _own_or_torch(layer: LayerSpec, around: Surroundings) -> str:
+    """A function that is written out where torch's own does not stand the way."""
+    return layer.kind if around.way.rewrites(layer.kind) else f"F.{layer.kind}"
+
+
 def _convolve(function: str) -> Callable[[Any, Surroundings], Applied]:
     return lambda layer, _: _weighted(function, 1 + layer.bias, *_named(layer, _WINDOW))
 
@@ -171,7 +170,7 @@ def _pool(function: str) -> Callable[[Any, Surroundings], Applied]:
 def _layer_norm(layer: spec.LayerNorm, around: Surroundings) -> Applied:
     weights, eps = 2 * layer.elementwise_affine, _named(layer, "eps")
     own = ("{0}", "{1}")[:weights]
-    if is_rewritten(layer, around.order):
+    if around.way.rewrites(layer.kind):
         rank = len(around.shape) + 1
         axes = tuple_of(range(rank - layer.normalized_dims, rank))
         return Applied("normalize", ("x", axes, *own, *eps), weights)
@@ -185,11 +184,12 @@ def _rms_norm(layer: spec.RMSNorm, around: Surroundings) -> Applied:
     return Applied("F.rms_norm", ("x", shape, *("{0}",)[:weights], f"eps={layer.eps}"), weights)
 
 
-def _group_norm(layer: spec.GroupNorm, _: Surroundings) -> Applied:
+def _group_norm(layer: spec.GroupNorm, around: Surroundings) -> Applied:
     weights = 2 * layer.affine
     own = ("{0}", "{1}")[:weights]
     arguments = ("x", str(layer.num_groups), *own, *_named(layer, "eps"))
-    return Applied("F.group_norm", arguments, weights)
+    rewritten = around.way.rewrites(layer.kind)
+    return Applied("group_normalize" if rewritten else "F.group_norm", arguments, weights)
 
 
 def _by_channel(weights: int, shape: Shape) -> tuple[str, ...]:
@@ -200,7 +200,7 @@ def _by_channel(weights: int, shape: Shape) -> tuple[str, ...]:
 
 def _instance_norm(layer: spec.InstanceNorm, around: Surroundings) -> Applied:
     weights, eps = 2 * layer.affine, _named(layer, "eps")
-    if is_rewritten(layer, around.order):
+    if around.way.rewrites(layer.kind):
         axes = tuple_of(range(2, len(around.shape) + 1))
         return Applied("normalize", ("x", axes, *_by_channel(weights, around.shape), *eps), weights)
     own = ("weight={0}", "bias={1}")[:weights]
@@ -219,7 +219,7 @@ def _batch_norm(layer: spec.BatchNorm, around: Surroundings) -> Applied:
         momentum = (f"momentum={layer.momentum} if update else 0.0",)
     if not is_tracked(layer):
         statistics, momentum = ("None", "None"), ()
-    if is_rewritten(layer, around.order):
+    if around.way.rewrites(layer.kind):
         axes = tuple_of([0, *range(2, len(around.shape) + 1)])
         own = _by_channel(weights, around.shape)
         if is_tracked(layer):
@@ -243,12 +243,12 @@ _FUNCTIONS: dict[type[LayerSpec], Callable[[Any, Surroundings], Applied]] = {
     spec.ReLU: lambda layer, _: _plain("F.relu"),
     spec.LeakyReLU: lambda layer, _: _plain("F.leaky_relu", str(layer.negative_slope)),
     spec.GELU: lambda layer, _: _plain("F.gelu", *_named(layer, "approximate")),
-    spec.SiLU: lambda layer, _: _plain("F.silu"),
+    spec.SiLU: lambda layer, around: _plain(_own_or_torch(layer, around)),
     spec.Tanh: lambda layer, _: _plain("torch.tanh"),
     spec.Sigmoid: lambda layer, _: _plain("torch.sigmoid"),
     # Written out: torch's default for beta is a whole number, which costs a conversion.
     spec.Softplus: lambda layer, _: _plain("F.softplus", str(layer.beta), str(layer.threshold)),
-    spec.Softmax: lambda layer, _: _plain("F.softmax", str(layer.dim)),
+    spec.Softmax: lambda layer, around: _plain(_own_or_torch(layer, around), str(layer.dim)),
     spec.Dropout: lambda layer, _: _plain("F.dropout", str(layer.p)),
     spec.BatchNorm: _batch_norm,
     spec.LayerNorm: _layer_norm,

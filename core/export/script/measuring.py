@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from core.export.script.layers import RUNNING
 from core.export.script.model import Network
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml
 
 COUNTED_DEVICES = ("cuda", "xpu")
 """Kinds of device whose allocator keeps statistics."""
@@ -100,8 +99,10 @@ def _main(spec: RunSpec, network: Network, kind: str) -> str:
         "    peak_bytes = " + ("peak_on_accelerator()" if kind in COUNTED_DEVICES else "None"),
     )
     names = "x, y"
-    if isinstance(spec.workload, Maml):
+    if spec.workload.examples != "batch":
         names = "*data"
+    if spec.workload.owns:
+        names += f", *{spec.workload.owns}"
     lists = f"*parameters, *{RUNNING}" if network.tracked else "*parameters"
     return f"""\
 if __name__ == "__main__":

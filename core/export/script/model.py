@@ -12,16 +12,15 @@ from core.export.script.layers import (
     Applied,
     Surroundings,
     applied,
-    is_rewritten,
     is_tracked,
     module,
 )
-from core.export.script.norms import normalize
 from core.export.script.source import INDENT, WIDTH, call, stretches
+from core.export.script.written_out import definitions
+from core.spec.derivation import FIRST_WRONG_ORDER, Derivation
 from core.spec.layers import Embedding
 from core.spec.mitigations import Checkpointing
 from core.spec.model import StackModel
-from core.spec.notices import FIRST_WRONG_ORDER
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -53,19 +52,19 @@ def network(spec: RunSpec) -> Network:
     model = _right_model(spec)
     tracked = any(map(is_tracked, model.layers))
     random = any(layer.random for layer in model.layers)
-    updates = tracked and _computes_again(spec)
+    updates = tracked and (_computes_again(spec) or _leaves_statistics(spec))
     blocks = [_weights(spec, model, tracked)]
-    order = spec.workload.derivative_order
-    rewritten = any(is_rewritten(layer, order) for layer in model.layers)
-    by_modules = not (rewritten or _computes_again(spec) or isinstance(spec.workload, Maml))
+    way = spec.workload.derivation
+    kinds = {layer.kind for layer in model.layers} | {spec.loss}
+    rewritten = sorted(kind for kind in kinds if way.rewrites(kind))
+    by_modules = not (rewritten or _computes_again(spec) or _moves_weights(spec))
     if by_modules:
         loss = f"{_LOSSES[spec.loss]}(network(x), y)"
         return Network(tuple(blocks), loss, random, tracked, updates)
-    if rewritten:
-        blocks.append(normalize(running=tracked))
-    functions = _functions(model, order, updates)
+    blocks += definitions(rewritten, running=tracked)
+    functions = _functions(model, way, updates)
     blocks += _forward(model, functions, spec.mitigation.checkpointing, updates)
-    blocks.append(_loss(spec.loss, updates))
+    blocks.append(_loss(spec.loss, updates, written_out=spec.loss in rewritten))
     return Network(tuple(blocks), "loss(parameters, x, y)", random, tracked, updates)
 
 
@@ -82,14 +81,24 @@ def _right_model(spec: RunSpec) -> StackModel:
 
 def _computes_again(spec: RunSpec) -> bool:
     is_checkpointed = spec.mitigation.checkpointing.kind != "none"
-    inner = isinstance(spec.workload, Maml) and spec.mitigation.inner_loop == "checkpoint"
+    inner = spec.workload.adapts and spec.mitigation.inner_loop == "checkpoint"
     return is_checkpointed or inner
 
 
-def _functions(model: StackModel, order: int, updates: bool) -> list[Applied]:
+def _moves_weights(spec: RunSpec) -> bool:
+    """Whether the loss is asked for at other weights than the module's own."""
+    return spec.workload.moves_weights
+
+
+def _leaves_statistics(spec: RunSpec) -> bool:
+    """Whether the loss is asked for once more without a trace in the running statistics."""
+    return spec.workload.moves_weights and not spec.workload.adapts
+
+
+def _functions(model: StackModel, way: Derivation, updates: bool) -> list[Applied]:
     found, running = [], 0
     for row in model.trace():
-        around = Surroundings(row.input_shape or (), order, running, updates)
+        around = Surroundings(row.input_shape or (), way, running, updates)
         found.append(applied(row.layer, around))
         running += _STATISTICS * is_tracked(row.layer)
     return found
@@ -106,7 +115,7 @@ def _weights(spec: RunSpec, model: StackModel, tracked: bool) -> str:
         else:
             lines += _repeated_modules(stretch.block, stretch.times)
     lines.append(").to(DEVICE, DTYPE)")
-    if not isinstance(spec.workload, Maml) and spec.workload.wrt == "inputs":
+    if spec.workload.by_inputs:
         lines.append("network.requires_grad_(False)")
     lines.append("parameters = list(network.parameters())")
     if tracked:
@@ -134,9 +143,10 @@ def _repeated_modules(block: Sequence[str], times: int) -> list[str]:
 _LOSSES = {"mse": "F.mse_loss", "cross_entropy": "F.cross_entropy"}
 
 
-def _loss(kind: str, updates: bool) -> str:
+def _loss(kind: str, updates: bool, *, written_out: bool) -> str:
+    function = kind if written_out else _LOSSES[kind]
     head, more = ("p, x, y, update=True", ", update") if updates else ("p, x, y", "")
-    return f"def loss({head}):\n{INDENT}return {_LOSSES[kind]}(forward(p, x{more}), y)"
+    return f"def loss({head}):\n{INDENT}return {function}(forward(p, x{more}), y)"
 
 
 # ------------------------------------------------------------------------------ forward pass

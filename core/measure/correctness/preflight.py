@@ -26,19 +26,19 @@ from typing_extensions import override
 
 from core.engine.attention import math_attention
 from core.engine.layers import forward
-from core.engine.losses import LOSSES
+from core.engine.losses import loss_of
 from core.engine.problem import DTYPES
 from core.engine.recorder import Recorder, Silent
 from core.engine.workloads.nested_gradient import nested_gradients
-from core.measure.correctness.known_faults import Operation, Severity, Use, findings_for
+from core.measure.correctness.known_faults import Mode, Operation, Severity, Use, findings_for
 from core.measure.correctness.operations import Operations
 from core.measure.machine.devices import resolve
 from core.results.forecast import Finding
 from core.spec.declaration import InvalidSpec
+from core.spec.derivation import Derivation, Tangents
 from core.spec.layers import Embedding, LayerSpec, Shape, ShapeError
 from core.spec.notices import layer_notices
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml
 
 _EXAMPLES: Final = 2
 """Batch norm needs two."""
@@ -48,6 +48,12 @@ _HIGHEST_ORDER_RUN: Final = 3
 
 _CAPS: Final = (4, 8, 16, 32)
 _MOST_VALUES: Final = 2**15
+
+_MODES: Final[dict[Tangents, Mode]] = {
+    "none": "reverse_over_reverse",
+    "outside": "forward_over_reverse",
+    "inside": "reverse_over_forward",
+}
 
 _UNFORESEEABLE: Final = (
     DataDependentOutputException,
@@ -97,7 +103,8 @@ def _findings(spec: RunSpec) -> Iterator[Finding]:
             yield Finding(severity="error", layer=None, sentence=problem.sentence)
     for notice in layer_notices(spec):
         yield Finding(severity=notice.severity, layer=notice.layer, sentence=notice.sentence)
-    use = Use(spec.workload.derivative_order, mitigations=_mitigations(spec))
+    way = spec.workload.derivation
+    use = Use(spec.workload.derivative_order, _MODES[way.tangents], _mitigations(spec))
     kinds = tuple(layer.kind for layer in spec.model.layers)
     for layer, seen in _observations(spec):
         operations = [Operation(layer, name) for name in seen.operations]
@@ -116,19 +123,17 @@ def _mitigations(spec: RunSpec) -> frozenset[str]:
 
 
 def _observations(spec: RunSpec) -> Iterator[tuple[int | None, Observation]]:
-    order, dtype = spec.workload.derivative_order, DTYPES[spec.mitigation.precision]
-    by_inputs = not isinstance(spec.workload, Maml) and spec.workload.wrt == "inputs"
+    way, dtype = spec.workload.derivation, DTYPES[spec.mitigation.precision]
+    by_inputs = spec.workload.by_inputs
     output = spec.model.output_shape
     assert output is not None
-    yield None, _observed_loss(spec.loss, output, order, dtype)
+    yield None, _observed_loss(spec.loss, output, way, dtype)
     differentiable = by_inputs
     for row in spec.model.trace():
         assert row.input_shape is not None
         yield (
             row.index,
-            _observed_layer(
-                row.layer, row.input_shape, order, dtype, not by_inputs, differentiable
-            ),
+            _observed_layer(row.layer, row.input_shape, way, dtype, not by_inputs, differentiable),
         )
         differentiable = differentiable or bool(row.parameters)
 
@@ -137,13 +142,13 @@ def _observations(spec: RunSpec) -> Iterator[tuple[int | None, Observation]]:
 def _observed_layer(
     layer: LayerSpec,
     input_shape: Shape,
-    order: int,
+    way: Derivation,
     dtype: torch.dtype,
     by_parameters: bool,
     by_input: bool,
 ) -> Observation:
     """A layer on its own, differentiated by its parameters, its input or both."""
-    apply = forward(layer, 0, order)
+    apply, order = forward(layer, 0, way), way.order
 
     def part(shape: Shape) -> Part:
         parameters = {
@@ -172,16 +177,18 @@ def _observed_layer(
 
 
 @lru_cache(maxsize=64)
-def _observed_loss(name: str, shape: Shape, order: int, dtype: torch.dtype) -> Observation:
+def _observed_loss(name: str, shape: Shape, way: Derivation, dtype: torch.dtype) -> Observation:
+    criterion = loss_of(name, way)
+
     def part(shape: Shape) -> Part:
         output = torch.zeros((_EXAMPLES, *shape), dtype=dtype).requires_grad_()
         target = torch.zeros_like(output)
         if name == "cross_entropy":
             target = torch.zeros((_EXAMPLES, *shape[1:]), dtype=torch.int64)
-        return Part(lambda: LOSSES[name](output, target), [output])
+        return Part(lambda: criterion(output, target), [output])
 
     small = tuple(min(size, _CAPS[0]) for size in shape)
-    return observe(lambda: part(shape), order, lambda: part(small))
+    return observe(lambda: part(shape), way.order, lambda: part(small))
 
 
 def _small_shape(layer: LayerSpec, input_shape: Shape) -> Shape | None:

@@ -68,9 +68,7 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
     try:
         with QuickFake() if device.type == "cpu" else FakeTensorMode():
             problem = prepare(spec, device)
-            for name, tensor in (problem.parameters | problem.buffers).items():
-                ledger.register("parameters", [tensor], layer=int(name.partition(".")[0]))
-            ledger.register("data", problem.data)
+            ledger.register_problem(problem)
             with ledger:
                 computed = compute(problem, ledger)
             books = ledger.books()

@@ -22,6 +22,8 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 from typing_extensions import override
 
+from core.engine.problem import Problem
+from core.engine.tangents import carries_tangents
 from core.measure.memory.accumulation import accumulates_in_place, running_node
 from core.measure.memory.blocks import Block, Books, LedgerReport, Made, PhaseRecord
 from core.measure.memory.calls import Call, call_of, only_shows
@@ -100,6 +102,13 @@ class Ledger(Watching):
             self._track(tensor, category, layer)
         self._baseline_bytes = self._live_bytes
 
+    def register_problem(self, problem: Problem) -> None:
+        """All that a problem holds before its workload begins."""
+        for name, tensor in (problem.parameters | problem.buffers).items():
+            self.register("parameters", [tensor], layer=int(name.partition(".")[0]))
+        self.register("data", problem.data)
+        self.register("tangents", problem.own.values())
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         record = PhaseRecord(name, self.now(), self._log.length, self._live_bytes)
@@ -148,6 +157,9 @@ class Ledger(Watching):
                 self._track(argument, None, layer)
         if func is _ADD and accumulates_in_place(args, kwargs):
             func = _ADD_IN_PLACE
+            if carries_tangents():
+                # The sum gets a tangent of its own; a tensor that has one already cannot.
+                args = (args[0].detach(), args[1])
         call, first = call_of(func, args, kwargs), len(self._blocks)
         output = func(*args, **kwargs)
         if _makes_storage(func):

@@ -3,13 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
+from core.results import charts
 from core.results.environment import Environment
 from core.results.events import (
+    ChartPoint,
     Event,
     Finished,
     MemoryMeasured,
     MemorySamples,
-    OuterStep,
     PhaseStarted,
     Repetition,
     ResidentSample,
@@ -61,7 +62,10 @@ RESULT = Measurement(
     layers=(
         LayerCost(index=0, kind="linear", output_shape=(1,), parameters=5, bytes_at_peak=None),
     ),
-    learning_curve=(1.0, None),
+    curves=(
+        charts.Curve(chart="learning", name="outer loss", x=(0, 1), y=(1.0, None), low=(0.5, None)),
+    ),
+    readings={"trace": 1.5, "error": None},
     warnings=("w",),
 )
 TIMELINE = MemoryTimeline(
@@ -92,7 +96,7 @@ EVENTS: list[Event] = [
         timeline=TIMELINE,
     ),
     Repetition(index=0, seconds=0.1, warm_up=True, t_s=0.4, about=None, left_s=None),
-    OuterStep(index=0, loss=None, about=3),
+    ChartPoint(chart="learning", curve="outer loss", x=0, y=None, high=2.0, done=0.5),
     Warned(sentence="Look."),
     Finished(result=RESULT, timeline=TIMELINE),
 ]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from core.engine.data import Tasks
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
 from core.measure.correctness.checks.comparison import Comparison, distance, largest, relative
 from core.measure.correctness.checks.directions import Judgement
-from core.measure.correctness.checks.oracles import Chain, Oracle, chain, oracles
+from core.measure.correctness.checks.oracles import oracles
+from core.measure.correctness.checks.oracles.oracle import Chain, Expected, Oracle, chain
 from core.measure.correctness.checks.reduced import Copy
 from core.measure.correctness.checks.rounding import Rounding
 from core.measure.correctness.checks.unavailable import CheckUnavailable
@@ -40,7 +40,9 @@ _LOWER_ORDERS_S = 0.08
 _MOST_DIRECTIONS = 24
 _MOST_SENTENCES = 5
 
-Found = dict[str, Tensor]
+_TITLES = {"x": "the inputs"}
+
+Found = Mapping[str, Tensor]
 
 
 class Checking:
@@ -62,16 +64,20 @@ class Checking:
         Raises:
             CheckUnavailable: the independent computation did not give finite numbers.
         """
-        *foundations, oracle = oracles(self._problem)
+        against = oracles(self._problem)
         found, loss = _engine(self._problem)
-        exact, rounding = self._apart_from_the_engine(oracle)
-        self._comparisons += self._apart(oracle, found, loss, exact, rounding)
+        if against.expected is not None:
+            self._comparisons += self._expected(against.expected, found, loss)
+        computed = [(one, *self._apart_from_the_engine(one)) for one in against.judged]
+        for oracle, exact, rounding in computed:
+            self._comparisons += self._apart(oracle, oracle.part(found), loss, exact, rounding)
         if not all(comparison.passed for comparison in self._comparisons):
             self._comparisons = self._lower_orders() + self._comparisons
-        self._comparisons += self._unmitigated(oracle, found, rounding)
-        for foundation in foundations:
+        self._comparisons += self._unmitigated(computed, found)
+        for foundation in against.foundations:
             self._differences(foundation, *self._apart_from_the_engine(foundation))
-        self._differences(oracle, exact, rounding, found)
+        for oracle, exact, rounding in computed:
+            self._differences(oracle, exact, rounding, oracle.part(found))
         return self._check(remarks)
 
     def _at_a_random_point(self, spec: RunSpec) -> Problem:
@@ -79,7 +85,7 @@ class Checking:
         problem = prepare(spec, self._device)
         generator = torch.Generator().manual_seed(spec.measure.seed)
         data = problem.data
-        inputs = (data.support_x, data.query_x) if isinstance(data, Tasks) else (data.x,)
+        inputs = [tensor for name, tensor in data._asdict().items() if name.endswith("x")]
         with torch.no_grad():
             for tensor in (*problem.parameters.values(), *inputs):
                 if tensor.is_floating_point():
@@ -113,15 +119,40 @@ class Checking:
                 "independent computation",
             )
 
+    def _expected(self, expected: Expected, found: Found, loss: float) -> Iterator[Comparison]:
+        """The engine's loss and result against a second computation."""
+        pairs = [("The loss", abs(loss - expected.loss), abs(expected.loss))]
+        pairs += [
+            (
+                f"The result by {self._title(name)}",
+                (found[name] - right).norm().item(),
+                right.norm().item(),
+            )
+            for name, right in expected.result.items()
+        ]
+        for subject, difference, size in pairs:
+            if not math.isfinite(size):
+                raise CheckUnavailable(
+                    "The result was not checked: on a small copy it is NaN or infinite."
+                )
+            yield Comparison(
+                relative(difference, size),
+                expected.tolerance,
+                f"{subject} differs from {expected.about}",
+            )
+
     def _lower_orders(self) -> list[Comparison]:
         """The lowest order that is wrong, where only what is at fault differs; none below the own.
 
         From the next order on every tensor differs, since sums of all entries are differentiated.
         """
-        for order in range(1, self._copy.spec.workload.derivative_order):
+        workload = self._copy.spec.workload
+        if "order" not in type(workload).model_fields:
+            return []
+        for order in range(1, workload.derivative_order):
             spec = self._copy.spec.with_changes({"workload.order": order})
             lower = Checking(replace(self._copy, spec=spec), self._device)
-            *_, oracle = oracles(lower._problem)
+            (oracle,) = oracles(lower._problem).judged
             exact, rounding = lower._apart_from_the_engine(oracle)
             found = list(self._apart(oracle, *_engine(lower._problem), exact, rounding))
             if not all(comparison.passed for comparison in found):
@@ -129,7 +160,7 @@ class Checking:
         return []
 
     def _unmitigated(
-        self, oracle: Oracle, found: Found, rounding: Rounding
+        self, computed: list[tuple[Oracle, Chain, Rounding]], found: Found
     ) -> Iterator[Comparison]:
         """The engine's result against its own without mitigations."""
         spec = self._copy.spec
@@ -140,13 +171,23 @@ class Checking:
         tolerance = MITIGATION_TOLERANCE if order <= 3 else APART_TOLERANCE
         unmitigated = spec.model_copy(update={"mitigation": plain})
         result, _ = _engine(self._at_a_random_point(unmitigated))
-        for name, right in result.items():
-            yield Comparison(
-                distance(found[name], right, tolerance, rounding, oracle.times, name),
-                tolerance,
-                f"{oracle.order(oracle.times)}: the result by {self._title(name)} differs from "
-                f"that without {_mitigations(spec)}",
-            )
+        for oracle, _, rounding in computed:
+            mine = oracle.part(found)
+            for name, right in oracle.part(result).items():
+                yield Comparison(
+                    distance(mine[name], right, tolerance, rounding, oracle.times, name),
+                    tolerance,
+                    f"{oracle.order(oracle.times)}: the result by {self._title(name)} differs from "
+                    f"that without {_mitigations(spec)}",
+                )
+        if not computed:
+            for name, right in result.items():
+                yield Comparison(
+                    relative((found[name] - right).norm().item(), right.norm().item()),
+                    tolerance,
+                    f"The result by {self._title(name)} differs from that without "
+                    f"{_mitigations(spec)}",
+                )
 
     def _differences(
         self, oracle: Oracle, exact: Chain, rounding: Rounding, found: Found | None = None
@@ -171,7 +212,7 @@ class Checking:
     def _title(self, name: str) -> str:
         index = name.partition(".")[0]
         if not index.isdigit():
-            return "the inputs"
+            return _TITLES.get(name, name)
         return f"{name} (layer {int(index) + 1}, {self._copy.spec.model.layers[int(index)].kind})"
 
     def _check(self, remarks: tuple[str, ...]) -> Check:

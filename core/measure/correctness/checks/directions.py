@@ -12,7 +12,7 @@ from torch import Tensor
 from core.measure.correctness.checks.comparison import Comparison
 from core.measure.correctness.checks.differences import TOLERANCE, Slope
 from core.measure.correctness.checks.network import Tensors
-from core.measure.correctness.checks.oracles import Oracle, chain
+from core.measure.correctness.checks.oracles.oracle import Oracle, chain
 from core.measure.correctness.checks.rounding import Rounding
 
 _DRAWS = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ _BATCH = 8
 _TASKS = 2
 _INNER_STEPS = 3
 _INNER_STEPS_OF_HIGH_ORDERS = 2
+_MOST: Mapping[str, Mapping[str, int]] = {"hvp": {"vectors": 3}}
+"""The same of what a kind of workload repeats."""
+
 _VOCABULARY = 64
 _SHRINKS = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHARES_OF_LAYERS = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)
@@ -70,8 +73,9 @@ class Copy:
     def result_s(self) -> float:
         """About how long its result takes, without mitigations."""
         workload = self.spec.workload
-        inside = isinstance(workload, Maml) and workload.order > 1
-        return self.gradient_s(workload.derivative_order - inside)
+        inside = workload.adapts and workload.derivative_order > 1
+        once = self.gradient_s(workload.derivative_order - inside)
+        return once * workload.units(self.weights)
 
 
 def reduced(spec: RunSpec) -> Copy | None:
@@ -105,6 +109,8 @@ def _few_examples(spec: RunSpec) -> RunSpec:
         }
     else:
         changes["data.batch_size"] = min(spec.data.batch_size, _BATCH)
+        for name, most in _MOST.get(workload.kind, {}).items():
+            changes[f"workload.{name}"] = min(getattr(workload, name), most)
     return spec.with_changes(changes)
 
 
@@ -225,6 +231,8 @@ def _extent(spec: RunSpec, copy: RunSpec) -> str:
         ]
     else:
         words.append(_share(copy.data.batch_size, spec.data.batch_size, "batch"))
+        for name in _MOST.get(spec.workload.kind, {}):
+            words.append(_share(getattr(copy.workload, name), getattr(spec.workload, name), name))
     return ", ".join(words)
 
 

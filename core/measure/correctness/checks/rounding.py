@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from core.measure.correctness.checks.oracles import Chain, Oracle, chain
+from core.measure.correctness.checks.oracles.oracle import Chain, Oracle, chain
 
 EPSILON = torch.finfo(torch.float64).eps
 

@@ -13,6 +13,7 @@ from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.correctness.checks import network
 from core.results.measurement import Check
 from core.spec import layers as kinds
+from core.spec.derivation import Derivation
 from core.spec.presets import Preset, presets
 from core.spec.run import RunSpec
 from tests.core.engine.test_layers import CASES, CURVE, IMAGE, LINE
@@ -135,9 +136,9 @@ class _WrongSecond(_WrongFirst):
 def both_use(wrong: type[_WrongFirst], monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the engine and what it is compared with use the same wrong operation."""
 
-    def forward_of(layer: kinds.LayerSpec, index: int, order: int) -> Forward:
+    def forward_of(layer: kinds.LayerSpec, index: int, way: Derivation) -> Forward:
         is_wrong = isinstance(layer, kinds.Tanh)
-        right = forward(layer, index, order)
+        right = forward(layer, index, way)
         return (lambda *given: wrong.apply(given[2])) if is_wrong else right
 
     monkeypatch.setattr("core.engine.stack.forward", forward_of)

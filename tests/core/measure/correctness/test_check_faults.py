@@ -12,6 +12,7 @@ from core.engine.layers import Forward
 from core.engine.workloads import maml
 from core.measure.correctness.check import check
 from core.results.measurement import Check
+from core.spec import derivation
 from core.spec.layers import LayerSpec
 from core.spec.run import RunSpec
 from tests.core.measure.correctness.checked_specs import Layers, spec
@@ -185,7 +186,7 @@ def test_that_torch_s_wrong_norms_are_found(
 ) -> None:
     around: Layers = [{"kind": "linear", "out_features": 6}, layer, {"kind": "tanh"}]
     ended: Layers = [*around, {"kind": "flatten"}, {"kind": "linear", "out_features": 2}]
-    monkeypatch.setattr(layers, "FIRST_WRONG_ORDER", 99)
+    monkeypatch.setattr(derivation, "FIRST_WRONG_ORDER", 99)
 
     assert check(spec(2, layers=ended, input_shape=shape), CPU).passed
     assert_found(spec(3, layers=ended, input_shape=shape), "Order 3")

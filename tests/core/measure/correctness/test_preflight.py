@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 import core.measure.correctness.preflight as preflight_module
+from core.engine import losses
 from core.engine.layers import Forward
 from core.engine.layers import forward as engine_forward
 from core.engine.problem import prepare
@@ -16,6 +17,7 @@ from core.engine.recorder import Silent
 from core.engine.workloads import compute
 from core.measure.correctness.preflight import Part, observe, preflight
 from core.measure.memory.allocator import allocator_peak
+from core.spec.derivation import Derivation
 from core.spec.layers import LAYER_KINDS, LayerSpec
 from core.spec.notices import layer_notices
 from core.spec.run import RunSpec
@@ -155,7 +157,7 @@ def test_that_a_layer_that_nothing_is_differentiated_through_may_have_any_operat
 def test_that_a_loss_without_second_derivative_belongs_to_no_layer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(preflight_module.LOSSES, "cross_entropy", functional.multi_margin_loss)
+    monkeypatch.setitem(losses.LOSSES, "cross_entropy", functional.multi_margin_loss)
     value = spec([LINEAR], VECTOR, loss="cross_entropy")
 
     found = preflight(value)
@@ -258,7 +260,7 @@ def test_that_typing_in_one_layer_looks_at_that_layer_alone(
 
     preflight(value.with_value("model.layers.3.beta", "2.0").with_value("measure.seed", "4"))
 
-    assert asked == [("softplus", 2)]
+    assert asked == [("softplus", Derivation(2))]
 
 
 def test_that_a_device_that_is_not_here_is_an_error() -> None:
@@ -289,4 +291,4 @@ def test_that_notices_of_the_spec_are_among_the_findings_by_layer() -> None:
         notice.sentence for notice in layer_notices(value)
     ]
     assert "dense one is used" in found[2].sentence
-    assert "written-out norm is used" in found[3].sentence
+    assert "computed from elementary operations" in found[3].sentence

@@ -1,43 +1,25 @@
-"""The computations whose cost is measured."""
+"""Meta-learning: the loss after a few steps on a task, by the weights before them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
+from typing_extensions import override
 
-from core.spec.declaration import Spec, declare
+from core.spec.declaration import declare
+from core.spec.derivation import Derivation
+from core.spec.workloads.base import Examples, WorkloadSpec
 
-HIGHEST_ORDER = 6
 HIGHEST_META_ORDER = 4
 
 
-class NestedGradient(Spec):
-    """Order k is the gradient of the sum of the entries of order k - 1."""
-
-    title: ClassVar[str] = "Nested gradient"
-    kind: Literal["nested_gradient"] = "nested_gradient"
-    order: int = declare(
-        2,
-        label="Order",
-        help="How many times the loss is differentiated.",
-        minimum=1,
-        maximum=HIGHEST_ORDER,
-    )
-    wrt: Literal["parameters", "inputs"] = declare(
-        "parameters", label="With respect to", help="What the loss is differentiated by."
-    )
-
-    @property
-    def derivative_order(self) -> int:
-        """How many derivatives of the loss are nested."""
-        return self.order
-
-
-class Maml(Spec):
+class Maml(WorkloadSpec):
     """Gradient of the loss after a few inner steps, by the initial weights (Finn et al. 2017)."""
 
     title: ClassVar[str] = "MAML"
+    examples: ClassVar[Examples] = "tasks"
+    adapts: ClassVar[bool] = True
     kind: Literal["maml"] = "maml"
     order: int = declare(
         2,
@@ -83,13 +65,11 @@ class Maml(Spec):
         return value
 
     @property
-    def derivative_order(self) -> int:
-        """How many derivatives of the loss are nested."""
-        return self.order
+    @override
+    def moves_weights(self) -> bool:
+        return True
 
-
-Workload = Annotated[NestedGradient | Maml, Field(discriminator="kind")]
-WORKLOAD_KINDS: dict[str, type[NestedGradient | Maml]] = {
-    "nested_gradient": NestedGradient,
-    "maml": Maml,
-}
+    @property
+    @override
+    def derivation(self) -> Derivation:
+        return Derivation(self.order)

@@ -1,38 +1,42 @@
-"""The derivative: ``compute()`` of each workload."""
+"""Meta-learning: ``compute()`` is the mean meta-gradient of the tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from core.export.script.model import Network
 from core.export.script.source import call
-from core.spec.declaration import Spec
+from core.export.script.workloads.orders import GRADIENT, HIGHER
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml, NestedGradient
+from core.spec.workloads import Maml
 
 META_GRADIENT = 2
 
 
-def workload(spec: RunSpec, network: Network) -> tuple[str, ...]:
-    """The source, one text for each definition; the last is ``compute``, of loss and result."""
-    return tuple(_WORKLOADS[type(spec.workload)](spec, network))
+def about(spec: RunSpec) -> str:
+    """What is computed."""
+    order = spec.workload.derivative_order
+    kinds = {1: "first-order meta-gradient", 2: "meta-gradient"}
+    return f"MAML, {kinds.get(order, f'gradient of order {order}')}"
 
 
-def _nested_gradient(spec: RunSpec, network: Network) -> Iterator[str]:
-    wrt = "parameters" if spec.workload.wrt == "parameters" else "[x]"  # type: ignore[union-attr]
-    if spec.workload.order == 1:
-        yield _FIRST_GRADIENT.replace("WRT", wrt).replace("LOSS", network.loss)
-    else:
-        yield _GRADIENT
-        yield _NESTED.replace("WRT", wrt).replace("LOSS", network.loss)
+def constants(spec: RunSpec) -> Iterator[str]:
+    """Sizes of the tasks and what is done with them."""
+    workload = spec.workload
+    assert isinstance(workload, Maml)
+    for name in ("TASKS", "SUPPORT", "QUERY", "INNER_STEPS"):
+        yield f"{name} = {getattr(workload, name.lower())}"
+    yield f"INNER_RATE = {workload.inner_lr}"
+    if workload.order > META_GRADIENT:
+        yield f"ORDER = {workload.order}"
 
 
-def _maml(spec: RunSpec, network: Network) -> Iterator[str]:
+def source(spec: RunSpec, network: Network) -> Iterator[str]:
+    """The definitions that a meta-gradient needs; the last is ``compute``."""
     workload = spec.workload
     assert isinstance(workload, Maml)
     if workload.order > META_GRADIENT:
-        yield _GRADIENT
+        yield GRADIENT
     is_exact = workload.order >= META_GRADIENT
     is_rematerialized = is_exact and spec.mitigation.inner_loop == "checkpoint"
     if is_rematerialized:
@@ -43,41 +47,6 @@ def _maml(spec: RunSpec, network: Network) -> Iterator[str]:
     yield _task_gradient(workload)
     yield _ONE_TASK if workload.tasks == 1 else _mean(workload)
 
-
-_WORKLOADS: dict[type[Spec], Callable[[Any, Network], Iterator[str]]] = {
-    NestedGradient: _nested_gradient,
-    Maml: _maml,
-}
-
-
-_GRADIENT = '''\
-def gradient(totals, wrt, create_graph):
-    """Gradient of a sum of scalars; None by what nothing depends on."""
-    if not totals:
-        return [None] * len(wrt)
-    return torch.autograd.grad(totals, wrt, create_graph=create_graph, allow_unused=True)'''
-
-_FIRST_GRADIENT = '''\
-def compute():
-    """The loss and its gradient."""
-    total = LOSS
-    value = total.detach().clone()  # a copy, which does not keep what the total lies in
-    return value, torch.autograd.grad(total, WRT)'''
-
-_HIGHER = """\
-    for order in range(FIRST, ORDER + 1):
-        totals = [g.sum() for g in gradients if g is not None and g.requires_grad]
-        gradients = None  # what is still needed, the totals hold
-        gradients = gradient(totals, WRT, create_graph=order < ORDER)"""
-
-_NESTED = f'''\
-def compute():
-    """The loss, and its gradient's sum's gradient's sum's ... gradient."""
-    totals = [LOSS]
-    value = totals[0].detach().clone()  # a copy, which does not keep what the total lies in
-    gradients = torch.autograd.grad(totals, WRT, create_graph=True)
-{_HIGHER.replace("FIRST", "2")}
-    return value, [torch.zeros_like(w) if g is None else g for w, g in zip(WRT, gradients)]'''
 
 _STEP = '''\
 def step(weights, x, y):
@@ -158,7 +127,7 @@ def _task_gradient(workload: Maml) -> str:
         return "\n".join(lines)
     arguments = ["totals", "parameters", *seeds, "create_graph=True"]
     lines += call("gradients = ", "torch.autograd.grad", arguments, 1)
-    lines.append(_HIGHER.replace("FIRST", "3").replace("WRT", "parameters"))
+    lines.append(HIGHER.replace("FIRST", "3").replace("WRT", "parameters"))
     lines.append("    return value, gradients")
     return "\n".join(lines)
 

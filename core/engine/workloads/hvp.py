@@ -1,0 +1,271 @@
+"""Hessian-vector products (Pearlmutter 1994), in each way that torch has for them.
+
+The first product has the phases of its way; the others follow within one, ``further vectors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from core.engine.computed import Computed, computed
+from core.engine.data import Batch
+from core.engine.gradients import Derivative, Gradients, gradients_of
+from core.engine.problem import Problem
+from core.engine.recorder import Recorder, within
+from core.engine.tangents import moving, tangent_of
+from core.results.categories import graph_category
+from core.spec.workloads import Hvp
+
+FURTHER = "further vectors"
+
+Vectors = Sequence[torch.Tensor]
+"""One tensor for each weight, of its shape; with an axis in front where several are meant."""
+
+
+class Product(NamedTuple):
+    """The Hessian times a vector, None by what the gradient does not depend on, and the loss."""
+
+    by_weight: Gradients
+    loss: torch.Tensor
+
+
+Multiply = Callable[[Vectors, Recorder, bool], Product]
+"""Of a vector, whoever listens, and whether it is the last one."""
+
+
+def compute(problem: Problem, recorder: Recorder) -> Computed:
+    """The products of the Hessian of the problem's loss with its vectors, theirs the first axis."""
+    workload = problem.spec.workload
+    assert isinstance(workload, Hvp)
+    vectors = [problem.own[f"vectors/{name}"] for name in problem.parameters]
+    multiply = _WAYS[workload.mode](problem, recorder)
+    if workload.batched:
+        product = multiply(vectors, recorder, True)
+        return _computed(problem, product.by_weight, product.loss)
+    last = len(problem.units(workload.vectors)) - 1
+    product = multiply([vector[0] for vector in vectors], recorder, last == 0)
+    if workload.vectors == 1:
+        parts = [None if part is None else part.unsqueeze(0) for part in product.by_weight]
+        return _computed(problem, tuple(parts), product.loss)
+    with recorder.phase(FURTHER):
+        recorder.born("gradients")
+        products = [torch.zeros_like(vector) for vector in vectors]
+        _put(products, 0, product.by_weight)
+        loss, inner = product.loss, within(recorder)
+        del product
+        for position in range(1, last + 1):
+            vector = [vector[position] for vector in vectors]
+            _put(products, position, multiply(vector, inner, position == last).by_weight)
+        recorder.hold("gradients", products)
+        recorder.result(products)
+    return _computed(problem, tuple(products), loss)
+
+
+def reverse_over_reverse(problem: Problem, recorder: Recorder) -> Multiply:
+    """The gradient of gradient·v; the graph of the gradient is kept until the last vector."""
+    wrt = tuple(problem.parameters.values())
+    loss = _loss(problem, recorder)
+    with recorder.phase("gradient 1"):
+        recorder.born(graph_category(1))
+        gradients = gradients_of((loss,), wrt, create_graph=True)
+        recorder.result([gradient for gradient in gradients if gradient is not None])
+    value = loss.detach().clone()
+    del loss
+
+    def multiply(vector: Vectors, recorder: Recorder, is_last: bool) -> Product:
+        with recorder.phase("gradient 2"):
+            recorder.born("gradients")
+            batched = vector[0].ndim > wrt[0].ndim
+            product = _along(gradients, wrt, vector, keep=not is_last, batched=batched)
+            _heard(recorder, product)
+        return Product(product, value)
+
+    return multiply
+
+
+def _forward_over_reverse(problem: Problem, _: Recorder) -> Multiply:
+    """The tangent of the gradient while the weights move along v."""
+
+    def multiply(vector: Vectors, recorder: Recorder, is_last: bool) -> Product:
+        del is_last
+        with moving(problem.parameters, vector) as weights:
+            loss = _loss(problem, recorder, weights)
+            with recorder.phase("gradient 1"):
+                recorder.born("tangents")
+                gradients = gradients_of((loss,), tuple(weights.values()), create_graph=False)
+                product = tuple([None if one is None else tangent_of(one) for one in gradients])
+                del gradients
+                _heard(recorder, product)
+            return Product(product, loss.detach().clone())
+
+    return multiply
+
+
+def _reverse_over_forward(problem: Problem, _: Recorder) -> Multiply:
+    """The gradient of the loss's tangent while the weights move along v."""
+
+    def multiply(vector: Vectors, recorder: Recorder, is_last: bool) -> Product:
+        del is_last
+        with moving(problem.parameters, vector) as weights:
+            loss = _loss(problem, recorder, weights)
+            slope = tangent_of(loss)
+            value = loss.detach().clone()
+        del weights, loss
+        wrt = tuple(problem.parameters.values())
+        with recorder.phase("gradient 2"):
+            recorder.born("gradients")
+            product: Gradients = (None,) * len(wrt)
+            if slope is not None:
+                product = gradients_of((slope,), wrt, create_graph=False)
+            del slope
+            _heard(recorder, product)
+        return Product(product, value)
+
+    return multiply
+
+
+def _finite_difference(problem: Problem, recorder: Recorder) -> Multiply:
+    """The central difference of two gradients; the weights themselves are not touched."""
+    weights = problem.parameters
+    recorder.born("other")
+    with torch.no_grad():
+        reach = difference_step(tuple(weights.values()))
+
+    def gradient(
+        vector: Vectors, step: torch.Tensor, name: str, recorder: Recorder
+    ) -> tuple[Gradients, torch.Tensor]:
+        with recorder.phase(name):
+            recorder.born("fast_weights")
+            with torch.no_grad():
+                moved = {
+                    key: torch.addcmul(weight, part, step)
+                    for (key, weight), part in zip(weights.items(), vector, strict=True)
+                }
+            wrt = tuple([tensor.requires_grad_() for tensor in moved.values()])
+            recorder.hold("fast_weights", wrt)
+            recorder.born("activations")
+            loss = _loss_at(problem, recorder, moved)
+            recorder.born("gradients")
+            gradients = gradients_of((loss,), wrt, create_graph=False)
+            _heard(recorder, gradients)
+            return gradients, loss.detach().clone()
+
+    def multiply(vector: Vectors, recorder: Recorder, is_last: bool) -> Product:
+        del is_last
+        with torch.no_grad():
+            step = reach / _length(vector)
+        ahead, one = gradient(vector, step, "gradient ahead", recorder)
+        behind, other = gradient(vector, -step, "gradient behind", recorder)
+        with recorder.phase("difference"), torch.no_grad():
+            recorder.born("temporaries")
+            twice = 2 * step
+            for first, second in zip(ahead, behind, strict=True):
+                if first is not None and second is not None:
+                    first.sub_(second).div_(twice)
+            recorder.result([part for part in ahead if part is not None])
+        return Product(ahead, (one + other) / 2)
+
+    return multiply
+
+
+def difference_step(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """How far a central difference reaches: the cube root of the number format's precision, where
+    truncation and rounding are balanced (Nocedal and Wright 2006, section 8.1), by the length of
+    the weights.
+
+    Args:
+        weights: where the gradients are taken.
+    """
+    precision: float = torch.finfo(weights[0].dtype).eps
+    reach: torch.Tensor = (1 + _length(weights)) * precision ** (1 / 3)
+    return reach
+
+
+_WAYS: dict[str, Callable[[Problem, Recorder], Multiply]] = {
+    "reverse_over_reverse": reverse_over_reverse,
+    "forward_over_reverse": _forward_over_reverse,
+    "reverse_over_forward": _reverse_over_forward,
+    "finite_difference": _finite_difference,
+}
+
+
+def _loss(
+    problem: Problem, recorder: Recorder, weights: dict[str, torch.Tensor] | None = None
+) -> torch.Tensor:
+    with recorder.phase("forward"):
+        recorder.born("activations")
+        loss = _loss_at(problem, recorder, problem.parameters if weights is None else weights)
+        recorder.result((loss,))
+        return loss
+
+
+def _loss_at(
+    problem: Problem, recorder: Recorder, weights: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    data = problem.data
+    assert isinstance(data, Batch)
+    if weights is problem.parameters:
+        return problem.loss(weights, data.x, data.y, recorder)
+    # Beside the initial weights it is the same function of them: with the same random numbers, and
+    # without a trace in the running statistics.
+    problem.same_random_numbers()
+    return problem.loss(weights, data.x, data.y, recorder, update_statistics=False)
+
+
+def _along(
+    gradients: Gradients,
+    wrt: Sequence[torch.Tensor],
+    vector: Vectors,
+    *,
+    keep: bool,
+    batched: bool = False,
+) -> Gradients:
+    """The gradient of gradient·v.
+
+    Args:
+        gradients: with their graph.
+        wrt: what they were taken by.
+        vector: a part for each of them.
+        keep: whether the graph is needed again.
+        batched: whether the parts have an axis of vectors in front.
+    """
+    pairs = [
+        (gradient, part)
+        for gradient, part in zip(gradients, vector, strict=True)
+        if gradient is not None and gradient.requires_grad
+    ]
+    if not pairs:
+        return (None,) * len(wrt)
+    outputs, parts = zip(*pairs, strict=True)
+    product: Gradients = torch.autograd.grad(
+        outputs, wrt, parts, retain_graph=keep, allow_unused=True, is_grads_batched=batched
+    )
+    return product
+
+
+def _length(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Euclidean length of all entries together."""
+    lengths = torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors])
+    length: torch.Tensor = torch.linalg.vector_norm(lengths)
+    return length
+
+
+def _heard(recorder: Recorder, product: Gradients) -> None:
+    present = [part for part in product if part is not None]
+    recorder.hold("gradients", present)
+    recorder.result(present)
+
+
+def _put(products: Sequence[torch.Tensor], position: int, product: Gradients) -> None:
+    with torch.no_grad():
+        for room, part in zip(products, product, strict=True):
+            if part is not None:
+                room[position].copy_(part)
+
+
+def _computed(problem: Problem, products: Gradients, loss: torch.Tensor) -> Computed:
+    vectors = {name: problem.own[f"vectors/{name}"] for name in problem.parameters}
+    return computed(Derivative(products, loss), vectors, 2)

@@ -1,0 +1,40 @@
+"""The computation itself: ``compute()`` of each workload, a file for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from core.export.script.model import Network
+from core.export.script.workloads import hvp, maml, nested_gradient
+from core.spec.run import RunSpec
+from core.spec.workloads import Hvp, Maml, NestedGradient, WorkloadSpec
+
+
+@dataclass(frozen=True)
+class WorkloadSource:
+    """How a kind of workload is written.
+
+    Attributes:
+        source: one text for each definition; the last is ``compute``, of loss and result.
+        constants: lines that a reader may want to change.
+        about: what is computed, in words that continue a title.
+    """
+
+    source: Callable[[RunSpec, Network], Iterator[str]]
+    constants: Callable[[RunSpec], Iterator[str]]
+    about: Callable[[RunSpec], str]
+
+
+WORKLOADS: dict[type[WorkloadSpec], WorkloadSource] = {
+    NestedGradient: WorkloadSource(
+        nested_gradient.source, nested_gradient.constants, nested_gradient.about
+    ),
+    Hvp: WorkloadSource(hvp.source, hvp.constants, hvp.about),
+    Maml: WorkloadSource(maml.source, maml.constants, maml.about),
+}
+
+
+def workload(spec: RunSpec, network: Network) -> tuple[str, ...]:
+    """The definitions of the run's workload."""
+    return tuple(WORKLOADS[type(spec.workload)].source(spec, network))

@@ -1,0 +1,170 @@
+"""Hessian-vector products: ``compute()`` multiplies every vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from core.export.script.model import Network
+from core.spec.run import RunSpec
+from core.spec.workloads import Hvp
+
+VECTORS = 1
+"""Tells the random numbers of vectors from those of examples."""
+
+
+def about(spec: RunSpec) -> str:
+    """What is computed."""
+    workload = spec.workload
+    assert isinstance(workload, Hvp)
+    return f"Hessian-vector product, {workload.mode.replace('_', ' ')}"
+
+
+def constants(spec: RunSpec) -> Iterator[str]:
+    """How many vectors."""
+    workload = spec.workload
+    assert isinstance(workload, Hvp)
+    yield f"VECTORS = {workload.vectors}"
+
+
+def source(spec: RunSpec, network: Network) -> Iterator[str]:
+    """The definitions that products need; the last is ``compute``."""
+    workload = spec.workload
+    assert isinstance(workload, Hvp)
+    seed = np.random.SeedSequence((spec.measure.seed, VECTORS)).generate_state(1)[0]
+    yield _VECTORS.replace("NUMBER", str(seed))
+    if workload.batched:
+        yield _ALL_AT_ONCE.replace("LOSS", network.loss)
+        return
+    if workload.mode == "reverse_over_reverse":
+        yield _REVERSE_OVER_REVERSE.replace("LOSS", network.loss)
+    else:
+        yield _loss_beside(network)
+        yield _PRODUCTS[workload.mode]
+    yield _ONE if workload.vectors == 1 else _MANY
+
+
+_VECTORS = """\
+generator = torch.Generator().manual_seed(NUMBER)
+vectors = [
+    torch.randn(VECTORS, *w.shape, generator=generator).to(DEVICE, DTYPE) for w in parameters
+]"""
+
+_REVERSE_OVER_REVERSE = '''\
+def products():
+    """The Hessian times each vector: the gradient of gradient times vector, and the loss."""
+    total = LOSS
+    gradients = torch.autograd.grad(total, parameters, create_graph=True)
+    value = total.detach().clone()  # a copy, which does not keep what the total lies in
+    del total
+    for i in range(VECTORS):
+        pairs = [(g, v[i]) for g, v in zip(gradients, vectors) if g.requires_grad]
+        outputs, parts = zip(*pairs)
+        keep = i < VECTORS - 1
+        yield value, torch.autograd.grad(
+            outputs, parameters, parts, retain_graph=keep, allow_unused=True
+        )'''
+
+_ALL_AT_ONCE = '''\
+def compute():
+    """The loss, and the Hessian times all vectors in one batched backward pass."""
+    total = LOSS
+    gradients = torch.autograd.grad(total, parameters, create_graph=True)
+    value = total.detach().clone()  # a copy, which does not keep what the total lies in
+    del total
+    pairs = [(g, v) for g, v in zip(gradients, vectors) if g.requires_grad]
+    outputs, parts = zip(*pairs)
+    found = torch.autograd.grad(
+        outputs, parameters, parts, allow_unused=True, is_grads_batched=True
+    )
+    return value, [torch.zeros_like(v) if h is None else h for h, v in zip(found, vectors)]'''
+
+
+def _loss_beside(network: Network) -> str:
+    """The loss at any weights: the same function of them each time."""
+    lines = ["def loss_at(p):", '    """The loss at the weights p."""']
+    if network.random:
+        lines.append("    torch.manual_seed(SEED)")
+    update = ", update=False" if network.updates else ""
+    return "\n".join([*lines, f"    return loss(p, x, y{update})"])
+
+
+_FORWARD_OVER_REVERSE = '''\
+def products():
+    """The Hessian times each vector: the gradient's tangent along it, and the loss."""
+    for i in range(VECTORS):
+        with forward_ad.dual_level():
+            moving = [forward_ad.make_dual(w, v[i]) for w, v in zip(parameters, vectors)]
+            total = loss_at(moving)
+            gradients = torch.autograd.grad(total, moving)
+            yield total.detach().clone(), [forward_ad.unpack_dual(g).tangent for g in gradients]'''
+
+_REVERSE_OVER_FORWARD = '''\
+def products():
+    """The Hessian times each vector: the gradient of the loss's tangent along it, and the loss."""
+    for i in range(VECTORS):
+        with forward_ad.dual_level():
+            moving = [forward_ad.make_dual(w, v[i]) for w, v in zip(parameters, vectors)]
+            total = loss_at(moving)
+            slope, value = forward_ad.unpack_dual(total).tangent, total.detach().clone()
+        del moving, total
+        yield value, torch.autograd.grad(slope, parameters, allow_unused=True)'''
+
+_FINITE_DIFFERENCE = '''\
+def length(tensors):
+    """Euclidean length of all entries together."""
+    lengths = torch.stack([torch.linalg.vector_norm(t) for t in tensors])
+    return torch.linalg.vector_norm(lengths)
+
+
+def gradient_beside(vector, step):
+    """The gradient and the loss a step along the vector away."""
+    with torch.no_grad():
+        moved = [torch.addcmul(w, v, step) for w, v in zip(parameters, vector)]
+    moved = [w.requires_grad_() for w in moved]
+    total = loss_at(moved)
+    return torch.autograd.grad(total, moved), total.detach().clone()
+
+
+def products():
+    """The Hessian times each vector: the central difference of two gradients, and the loss."""
+    with torch.no_grad():
+        reach = (1 + length(parameters)) * torch.finfo(DTYPE).eps ** (1 / 3)
+    for i in range(VECTORS):
+        vector = [v[i] for v in vectors]
+        with torch.no_grad():
+            step = reach / length(vector)
+        ahead, one = gradient_beside(vector, step)
+        behind, other = gradient_beside(vector, -step)
+        twice = 2 * step
+        for first, second in zip(ahead, behind):
+            first.sub_(second).div_(twice)
+        yield (one + other) / 2, ahead
+        del ahead, behind, first, second'''
+
+_PRODUCTS = {
+    "forward_over_reverse": _FORWARD_OVER_REVERSE,
+    "reverse_over_forward": _REVERSE_OVER_FORWARD,
+    "finite_difference": _FINITE_DIFFERENCE,
+}
+
+_ONE = '''\
+def compute():
+    """The loss and the product, with an axis of vectors in front."""
+    ((value, product),) = products()
+    pairs = zip(product, vectors)
+    return value, [torch.zeros_like(v) if h is None else h.unsqueeze(0) for h, v in pairs]'''
+
+_MANY = '''\
+def compute():
+    """The loss and the products, with the axis of vectors in front."""
+    found = None
+    for i, (value, product) in enumerate(products()):
+        if found is None:
+            found = [torch.zeros_like(v) for v in vectors]
+        for room, part in zip(found, product):
+            if part is not None:
+                room[i].copy_(part)
+        del product, part
+    return value, found'''

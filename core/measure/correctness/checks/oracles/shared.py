@@ -1,0 +1,40 @@
+"""What the oracles of several workloads need: losses and gradients apart from the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from core.engine.problem import Problem
+from core.measure.correctness.checks.network import LOSSES, Tensors, output_of
+
+
+def loss(problem: Problem, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
+    """The loss of a batch at any weights."""
+    spec = problem.spec
+    return LOSSES[spec.loss](output_of(spec.model, parameters, x), y)
+
+
+def gradients(value: Tensor, weights: Tensors, graph: bool) -> dict[str, Tensor]:
+    """The gradient by the weights, zeros by what it does not depend on."""
+    found = torch.autograd.grad(
+        value, list(weights.values()), create_graph=graph, materialize_grads=True, allow_unused=True
+    )
+    return dict(zip(weights, found, strict=True))
+
+
+def mean(losses: list[Tensor]) -> Tensor:
+    """Of several losses."""
+    return torch.stack(losses).mean()
+
+
+def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same numbers as constants."""
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def lengths(tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """Euclidean lengths."""
+    return {name: tensor.detach().norm().item() for name, tensor in tensors.items()}

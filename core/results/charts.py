@@ -1,0 +1,113 @@
+"""What a workload draws besides memory and time: curves, charts of them, and single readings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class ChartForm:
+    """How a chart is labelled.
+
+    Attributes:
+        title: two or three words.
+        x_label: with its unit, if it has one.
+        y_label: with its unit, if it has one.
+        log_y: whether a logarithmic axis shows it best.
+        empty: one sentence that says what will appear.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    empty: str
+    log_y: bool = False
+
+
+LEARNING: Final = "learning"
+
+CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
+    {
+        LEARNING: ChartForm(
+            "Learning curve",
+            "outer step",
+            "loss",
+            "The loss before each outer step appears here.",
+        ),
+    }
+)
+"""Every chart by its name, in the order in which they are shown."""
+
+
+class Curve(BaseModel):
+    """One curve of a chart.
+
+    Attributes:
+        chart: a name of ``CHARTS``.
+        name: what the curve is called beside others.
+        x: ascending.
+        y: None where it is not finite.
+        low: lower ends of intervals, as many as points or none at all.
+        high: upper ends.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chart: str
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float | None, ...]
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve, as it comes.
+
+    Attributes:
+        chart: a name of ``CHARTS``.
+        curve: which of its curves.
+        low: lower end of its interval, None where it has none.
+        high: upper end.
+        done: how much of what is followed is done, between 0 and 1.
+    """
+
+    chart: str
+    curve: str
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    done: float | None = None
+
+
+def finite(value: float | None) -> float | None:
+    """The number itself; None for NaN and infinities, which JSON has not."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def curves_of(points: Iterable[Point]) -> tuple[Curve, ...]:
+    """The curves that points make up, in the order in which they began."""
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        groups.setdefault((point.chart, point.curve), []).append(point)
+    return tuple(_curve(chart, name, group) for (chart, name), group in groups.items())
+
+
+def _curve(chart: str, name: str, points: list[Point]) -> Curve:
+    has_interval = any(point.low is not None for point in points)
+    return Curve(
+        chart=chart,
+        name=name,
+        x=tuple(point.x for point in points),
+        y=tuple(finite(point.y) for point in points),
+        low=tuple(finite(point.low) for point in points) if has_interval else (),
+        high=tuple(finite(point.high) for point in points) if has_interval else (),
+    )

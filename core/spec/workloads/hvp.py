@@ -1,0 +1,86 @@
+"""Products of the Hessian with vectors, which never form the Hessian."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from typing_extensions import override
+
+from core.spec.declaration import Problem, declare
+from core.spec.derivation import Derivation
+from core.spec.mitigations import Mitigation
+from core.spec.model import StackModel
+from core.spec.workloads.base import WorkloadSpec
+
+_DERIVATIONS = {
+    "reverse_over_reverse": Derivation(2),
+    "forward_over_reverse": Derivation(2, "outside"),
+    "reverse_over_forward": Derivation(2, "inside"),
+    "finite_difference": Derivation(1),
+}
+
+
+class Hvp(WorkloadSpec):
+    """Hessian-vector products Hv for random vectors v (Pearlmutter 1994)."""
+
+    title: ClassVar[str] = "Hessian-vector product"
+    owns: ClassVar[str] = "vectors"
+    kind: Literal["hvp"] = "hvp"
+    mode: Literal[
+        "reverse_over_reverse",
+        "forward_over_reverse",
+        "reverse_over_forward",
+        "finite_difference",
+    ] = declare(
+        "reverse_over_reverse",
+        label="Mode",
+        help="How the second derivative is taken: the gradient of gradient·v, a tangent carried "
+        "through the gradient, the gradient of a tangent, or the difference of two gradients.",
+    )
+    vectors: int = declare(
+        1,
+        label="Vectors",
+        help="How many vectors are multiplied; reverse over reverse keeps one graph for all.",
+        minimum=1,
+    )
+    batched: bool = declare(
+        False,
+        label="All at once",
+        help="Multiplies all vectors in one pass instead of one after the other; reverse over "
+        "reverse only.",
+        advanced=True,
+    )
+
+    @property
+    @override
+    def derivation(self) -> Derivation:
+        return _DERIVATIONS[self.mode]
+
+    @property
+    @override
+    def moves_weights(self) -> bool:
+        return self.mode != "reverse_over_reverse"
+
+    @override
+    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+        if self.batched and self.mode != "reverse_over_reverse":
+            yield Problem(
+                ("workload", "batched"),
+                "workload.batched: true was given; only the mode reverse_over_reverse multiplies "
+                "all vectors at once.",
+            )
+        if self.derivation.tangents != "none" and mitigation.checkpointing.kind == "rematerialize":
+            yield Problem(
+                ("mitigation", "checkpointing", "kind"),
+                'mitigation.checkpointing.kind: "rematerialize" was given; its segments carry no '
+                f'tangents, which workload.mode "{self.mode}" needs; allowed: "none" or "torch".',
+            )
+
+    @override
+    def result_numbers(self, parameters: int) -> int:
+        return self.vectors * parameters
+
+    @override
+    def units(self, parameters: int) -> int:
+        return 1 if self.batched else self.vectors
