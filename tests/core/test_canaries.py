@@ -8,11 +8,13 @@ third derivatives of norms are in ``engine/test_norms.py``, sparse gradients in
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.profiler import profile
 from torch.func import functional_call  # noqa: TID251 - it is what the fault is in
 from torch.nn import functional
 from torch.utils.checkpoint import (
@@ -25,6 +27,7 @@ from torch.utils.checkpoint import (
 from core.engine.attention import math_attention
 from core.engine.recorder import Recorder
 from core.measure.memory.allocator import allocator_peak
+from core.measure.watching import Watching
 from tests import oracles
 from tests.core.differentiated import FAULTY, by_differences, derivative, nested
 
@@ -249,6 +252,48 @@ def test_that_checkpoints_of_several_inner_steps_still_take_more_than_none() -> 
 
     assert one < 0.3 * none
     assert four > 1.5 * none
+
+
+# --------------------------------------------------------------------------------------- watching
+
+
+class _Names(Watching):
+    """Writes down what is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self.names.add(str(func))
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "of_rows"),
+    [
+        ("add", lambda table, _: (table * table).sum()),
+        ("index_add", lambda table, rows: table.index_select(0, rows).sum()),
+        ("scatter_add", lambda table, rows: table.gather(0, rows[:, None]).sum()),
+    ],
+)
+def test_that_autograd_still_works_out_of_place_while_a_mode_watches(
+    name: str, of_rows: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    """What the ledger undoes: the bytes that it would count otherwise are nobody's."""
+    table = torch.randn(9, 4, requires_grad=True)
+    value = of_rows(table, torch.tensor([0, 2]))
+
+    with profile() as profiler:
+        torch.autograd.grad(value, table, retain_graph=True)
+    with _Names() as mode:
+        torch.autograd.grad(value, table)
+
+    unwatched = {event.name for event in profiler.function_events}
+    assert f"aten::{name}_" in unwatched
+    assert f"aten::{name}" not in unwatched
+    assert mode.names & {f"aten.{name}.default", f"aten.{name}.Tensor"}
+    assert not any(called.startswith(f"aten.{name}_") for called in mode.names)
 
 
 # --------------------------------------------------------------------------------------- compiled

@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from core.engine.problem import Problem
 from core.engine.tangents import carries_tangents
-from core.measure.memory.accumulation import accumulates_in_place, running_node
+from core.measure.memory.accumulation import running_node, unwatched
 from core.measure.memory.blocks import Block, Books, LedgerReport, Made, PhaseRecord
 from core.measure.memory.calls import Call, call_of, only_shows
 from core.measure.memory.curve import LedgerLog
@@ -34,8 +34,6 @@ from core.results.events import MemorySamples, PhaseStarted
 
 NO_LAYER = -1
 _NO_PHASE = -1
-_ADD = torch.ops.aten.add.Tensor
-_ADD_IN_PLACE = torch.ops.aten.add_.Tensor
 _CPU = torch.device("cpu")
 
 
@@ -71,6 +69,8 @@ class Ledger(Watching):
         self._live_bytes = 0
         self._baseline_bytes = 0
         self._born, self._layer, self._phase = "other", NO_LAYER, _NO_PHASE
+        self._running: int | None = None
+        self._running_since = 0
         self._sequence_starts: list[int] = []
         self._sequence_layers: list[int] = []
         self._phases: list[PhaseRecord] = []
@@ -151,15 +151,15 @@ class Ledger(Watching):
         layer = self._layer_of_operation()
         if only_shows(func):
             return func(*args, **kwargs)
+        instead = unwatched(func, args, kwargs, self._is_fresh)
         for argument in args:
             # A number that became a tensor on the way here, without the dispatcher.
             if isinstance(argument, torch.Tensor) and not argument.dim():
                 self._track(argument, None, layer)
-        if func is _ADD and accumulates_in_place(args, kwargs):
-            func = _ADD_IN_PLACE
-            if carries_tangents():
-                # The sum gets a tangent of its own; a tensor that has one already cannot.
-                args = (args[0].detach(), args[1])
+        if instead is not func and carries_tangents():
+            # The result gets a tangent of its own; a tensor that has one already cannot.
+            args = (args[0].detach(), *args[1:])
+        func = instead
         call, first = call_of(func, args, kwargs), len(self._blocks)
         output = func(*args, **kwargs)
         if _makes_storage(func):
@@ -176,13 +176,28 @@ class Ledger(Watching):
         Every autograd node carries the number at which its forward ran; nodes that a backward makes
         continue the numbering, so the layer is handed on from order to order.
         """
-        node = running_node()
-        if node is None or self._layer != NO_LAYER:
+        number = self._running_number()
+        if number is None or self._layer != NO_LAYER:
             return self._layer
-        position = bisect_right(self._sequence_starts, node._sequence_nr()) - 1
+        position = bisect_right(self._sequence_starts, number) - 1
         layer = self._sequence_layers[position] if position >= 0 else NO_LAYER
         self._mark_sequence(layer)
         return layer
+
+    def _running_number(self) -> int | None:
+        """The number of the autograd node whose backward runs; notes where it began to."""
+        node = running_node()
+        number = None if node is None else node._sequence_nr()
+        if number != self._running:
+            self._running, self._running_since = number, len(self._blocks)
+        return number
+
+    def _is_fresh(self, tensor: torch.Tensor) -> bool:
+        """Whether the node whose backward runs has itself made the tensor's memory."""
+        if tensor.layout != torch.strided or tensor._is_zerotensor():
+            return False
+        known = self._known.get(tensor.untyped_storage()._cdata)
+        return known is not None and known[0] >= self._running_since
 
     def _mark_sequence(self, layer: int) -> None:
         if self._sequence_layers and self._sequence_layers[-1] == layer:

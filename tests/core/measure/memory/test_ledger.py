@@ -171,8 +171,21 @@ def test_that_autograd_accumulates_in_place_although_a_mode_watches(monkeypatch)
     assert allocator is not None
     gradient_1 = allocator.phases["gradient 1"]
     assert watch(compute).phases[1].peak_bytes == gradient_1
-    monkeypatch.setattr(ledger_module, "accumulates_in_place", lambda *_: False)
+    monkeypatch.setattr(ledger_module, "unwatched", lambda func, *_: func)
     assert watch(compute).phases[1].peak_bytes == gradient_1 + MIB
+
+
+def test_that_both_gradients_of_a_square_are_added_up_in_place() -> None:
+    """They come from one node and go to one place: the product and they are all there is."""
+    used, ones = torch.randn(MIB // 4, requires_grad=True), torch.ones(MIB // 4)
+
+    def compute(recorder: Recorder) -> object:
+        with recorder.phase("gradient 1"):
+            return torch.autograd.grad(used * used, used, ones)
+
+    allocator = allocator_peak(torch.device("cpu"), compute)
+    assert allocator is not None
+    assert watch(compute).peak_bytes == allocator.peak_bytes == 3 * MIB
 
 
 def test_that_categories_add_up_to_baseline_and_peak() -> None:
