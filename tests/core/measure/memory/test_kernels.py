@@ -10,8 +10,9 @@ import torch
 from torch.autograd.profiler import profile
 
 import core.measure.memory.kernels as kernels_module
-from core.measure.memory.calls import Call, TensorLike, call_of
-from core.measure.memory.kernels import Kernels, made_small
+from core.measure.memory.alone import POINTWISE, allocated_by, made_small
+from core.measure.memory.calls import Call, Exactly, TensorLike, call_of
+from core.measure.memory.kernels import Kernels
 
 CPU = torch.device("cpu")
 ATEN = torch.ops.aten
@@ -64,6 +65,8 @@ def _each(output: object) -> list[torch.Tensor]:
 
 
 def _real(value: object) -> object:
+    if isinstance(value, Exactly):
+        return value.value
     if isinstance(value, tuple) and not isinstance(value, TensorLike):
         return [_real(item) for item in value]
     if not isinstance(value, TensorLike):
@@ -165,7 +168,7 @@ def _first(packet: object) -> str:
     return "default" if "default" in packet.overloads() else packet.overloads()[0]
 
 
-@pytest.mark.parametrize("name", sorted(kernels_module._POINTWISE))
+@pytest.mark.parametrize("name", sorted(POINTWISE))
 def test_that_pointwise_operations_need_the_same_scratch_at_every_size(name: str) -> None:
     """The claim that lets them be learned on tensors of a few numbers."""
     for dtype in (torch.float32, torch.float64):
@@ -239,6 +242,17 @@ def test_that_an_operation_that_cannot_run_alone_is_not_known() -> None:
     assert kernels.known(PRODUCT) is not None
 
 
+def test_that_what_is_learned_together_is_what_is_learned_alone() -> None:
+    """One profiler watches all; neither their neighbours nor one that refuses count."""
+    wrong = call_of(ATEN.mm.default, (torch.ones(2, 3), torch.ones(2, 3)))
+    dense = call_of(ATEN.mm.default, (torch.ones(32, 16), torch.ones(1).expand(16, 24)))
+    calls = [CONVOLUTION, PRODUCT, wrong, dense, CONVOLUTION]
+    together = allocated_by(calls, CPU)
+    assert together == [allocated_by([call], CPU)[0] for call in calls]
+    assert together[2] is None
+    assert together[0].scratch_bytes == full_size_scratch(CONVOLUTION) > 0
+
+
 def test_that_operations_on_too_much_memory_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels_module, "LARGEST_BYTES", PRODUCT_BYTES - 1)
     kernels = Kernels(CPU, 1)
@@ -274,7 +288,7 @@ def test_that_operations_are_timed_at_full_size(monkeypatch: pytest.MonkeyPatch)
         timed.append(call)
         return 0.5
 
-    monkeypatch.setattr(kernels_module, "_seconds", seconds)
+    monkeypatch.setattr(kernels_module, "seconds_of", seconds)
     call = call_of(ATEN.tanh.default, (torch.ones(1_000_000),))
     kernels = Kernels(CPU, 1)
     kernels.learn([call])
