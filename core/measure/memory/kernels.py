@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,14 @@ from pathlib import Path
 import torch
 
 from core.measure.machine.devices import describe
-from core.measure.memory.alone import Allocated, allocated_by, alone, made_small, seconds_of
+from core.measure.memory.alone import (
+    Allocated,
+    allocated_by,
+    alone,
+    in_groups,
+    made_small,
+    seconds_of,
+)
 from core.measure.memory.calls import Call
 from core.measure.memory.work import work
 
@@ -32,6 +39,9 @@ MOST_WORK_ELSEWHERE = 1e13
 
 LONGEST_FILE_BYTES = 16 * 2**20
 _MOST_FOUND = 100_000
+
+COMPANY = 8
+"""Operations that take turns at least, where as many have been timed."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Kernels:
         self._known: dict[str, Kernel] = {}
         self._found: dict[Call, Kernel] = {}
         self._allocated: dict[Call, Allocated | None] = {}
+        self._company: list[Call] = []
         self._failed: set[str] = set()
         self._timed: dict[str, float | None] = {}
         self._read = 0
@@ -139,17 +150,25 @@ class Kernels:
 
     def _timed_until(self, end: float, missing: dict[str, Call]) -> dict[str, float]:
         timed: dict[str, float] = {}
-        for key, call in missing.items():
+        untried = {key: call for key, call in missing.items() if key not in self._failed}
+        large = {key for key, call in untried.items() if self._too_large(call)}
+        self._failed |= large
+        for group in in_groups(call for key, call in untried.items() if key not in large):
             if time.perf_counter() > end:
                 break
-            if key in self._failed:
-                continue
-            seconds = None if self._too_large(call) else seconds_of(call, self._device)
-            if seconds is None:
-                self._failed.add(key)
-            else:
-                timed[key] = seconds
+            for call, seconds in self._in_turns(group):
+                if seconds is None:
+                    self._failed.add(call.key)
+                else:
+                    timed[call.key] = seconds
         return timed
+
+    def _in_turns(self, group: list[Call]) -> Iterator[tuple[Call, float | None]]:
+        """Few take turns with those before them."""
+        company = self._company[: COMPANY - len(group)] if len(group) < COMPANY else []
+        yield from zip(group, seconds_of(group, self._device, company), strict=True)
+        if len(group) >= len(self._company):
+            self._company = group[:COMPANY]
 
     def _learn_allocations(self, calls: Iterable[Call]) -> None:
         new = [
@@ -167,19 +186,20 @@ class Kernels:
         returned = allocated.returned_bytes if small is call else None
         return Kernel(allocated.scratch_bytes, seconds, returned)
 
-    def seconds(self, call: Call) -> float | None:
-        """What an operation takes alone; run for that where it is not known, and not kept.
+    def time(self, calls: Iterable[Call]) -> None:
+        """Runs what is not known yet, for ``seconds``; it is not kept."""
+        unknown = [
+            call for call in calls if self.known(call) is None and call.key not in self._timed
+        ]
+        with alone():
+            for group in in_groups(unknown):
+                self._timed |= {call.key: seconds for call, seconds in self._in_turns(group)}
 
-        None where it cannot run alone.
-        """
+    def seconds(self, call: Call) -> float | None:
+        """What an operation takes alone, None where nobody asked for it to be timed or it cannot
+        run alone."""
         kernel = self.known(call)
-        if kernel is not None:
-            return kernel.seconds
-        key = call.key
-        if key not in self._timed:
-            with alone():
-                self._timed[key] = seconds_of(call, self._device)
-        return self._timed[key]
+        return self._timed.get(call.key) if kernel is None else kernel.seconds
 
     def impossible(self, call: Call) -> bool:
         """Whether it was tried and cannot run alone."""

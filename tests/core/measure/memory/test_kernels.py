@@ -10,7 +10,15 @@ import torch
 from torch.autograd.profiler import profile
 
 import core.measure.memory.kernels as kernels_module
-from core.measure.memory.alone import POINTWISE, allocated_by, made_small
+from core.measure.memory.alone import (
+    MOST_BYTES_TOGETHER,
+    MOST_TOGETHER,
+    POINTWISE,
+    allocated_by,
+    in_groups,
+    made_small,
+    seconds_of,
+)
 from core.measure.memory.calls import Call, Exactly, TensorLike, call_of
 from core.measure.memory.kernels import Kernels
 
@@ -284,9 +292,9 @@ def test_that_operations_are_timed_at_full_size(monkeypatch: pytest.MonkeyPatch)
     """Also those whose scratch memory is learned on a few numbers."""
     timed: list[Call] = []
 
-    def seconds(call: Call, device: torch.device) -> float:
-        timed.append(call)
-        return 0.5
+    def seconds(calls: list[Call], *_: object) -> list[float]:
+        timed.extend(calls)
+        return [0.5] * len(calls)
 
     monkeypatch.setattr(kernels_module, "seconds_of", seconds)
     call = call_of(ATEN.tanh.default, (torch.ones(1_000_000),))
@@ -294,6 +302,61 @@ def test_that_operations_are_timed_at_full_size(monkeypatch: pytest.MonkeyPatch)
     kernels.learn([call])
     assert timed == [call]
     assert kernels.known(call).seconds == 0.5
+
+
+def named(name: str, ran: list[str], *, refuses_after: int | None = None) -> Call:
+    """A call that writes down when it runs."""
+
+    def operation() -> None:
+        ran.append(name)
+        if ran.count(name) == refuses_after:
+            raise RuntimeError("not with these numbers")
+
+    return Call(operation, (), ())
+
+
+def test_that_operations_are_timed_in_turns() -> None:
+    """None of them may find the caches as it left them."""
+    ran: list[str] = []
+    one, other, company = (named(name, ran) for name in ("one", "other", "company"))
+    assert len(seconds_of([one, other], CPU, [company])) == 2
+    assert len(ran) > 6
+    assert ran == ["one", "other", "company"] * (len(ran) // 3)
+
+
+def test_that_an_operation_that_refuses_leaves_the_others_their_turns() -> None:
+    ran: list[str] = []
+    taken = seconds_of([named("one", ran, refuses_after=2), named("other", ran)], CPU)
+    assert taken[0] is None
+    assert taken[1] is not None
+    assert (ran.count("one"), ran.count("other")) == (2, len(ran) - 2)
+
+
+def test_that_what_takes_turns_is_few_and_small_together() -> None:
+    def of(numbers: int) -> Call:
+        return call_of(ATEN.neg.default, (torch.empty(numbers),))
+
+    half, whole = MOST_BYTES_TOGETHER // 8, MOST_BYTES_TOGETHER // 4
+    calls = [of(half), of(half), of(half), of(10 * whole), of(1)]
+    assert list(in_groups(calls)) == [calls[:2], calls[2:3], calls[3:4], calls[4:]]
+    many = [of(1)] * (MOST_TOGETHER + 1)
+    assert [len(group) for group in in_groups(many)] == [MOST_TOGETHER, 1]
+
+
+def test_that_a_single_operation_takes_turns_with_those_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[list[Call], list[Call]]] = []
+
+    def seconds(calls: list[Call], _: torch.device, company: list[Call]) -> list[float]:
+        asked.append((calls, company))
+        return [0.5] * len(calls)
+
+    monkeypatch.setattr(kernels_module, "seconds_of", seconds)
+    kernels = Kernels(CPU, 1)
+    kernels.learn([PRODUCT, CONVOLUTION])
+    kernels.time([call_of(ATEN.neg.default, (torch.ones(3),))])
+    assert [company for _, company in asked] == [[], [PRODUCT, CONVOLUTION]]
 
 
 def test_that_bytes_of_returned_storages_are_known() -> None:
