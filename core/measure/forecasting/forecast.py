@@ -7,7 +7,9 @@ inner steps and tasks are foretold from few: what a phase holds grows evenly wit
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -70,6 +72,19 @@ class Seen:
     timeline: MemoryTimeline
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keeps Python's garbage collector off, as the clock does: passing over everything that a
+    process holds takes longer than many an answer."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class Forecaster:
     """Forecasts for one machine; keeps what it learned of operations.
 
@@ -82,6 +97,7 @@ class Forecaster:
         self._seen: dict[object, Seen] = {}
         self._made: dict[tuple[str, int], Kernels] = {}
 
+    @_without_collector()
     def outlook(
         self, spec: RunSpec, on: DeviceMemory | None = None, learn_s: float = LEARN_S
     ) -> Outlook:

@@ -6,6 +6,7 @@ computed once, and what its time exceeds that of its operations alone by is shar
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -69,9 +70,10 @@ def _measured(spec: RunSpec, kernels: Kernels) -> float:
         try:
             problem = prepare(copy.spec.with_changes(precision), torch.device("cpu"))
             calls = _counted(problem)
-            seconds = _fastest(problem)
+            seconds = _usual(problem)
         except RuntimeError:
             return USUAL_S
+    kernels.time(calls)
     alone = [(kernels.seconds(call), count) for call, count in calls.items()]
     if any(taken is None for taken, _ in alone):
         return USUAL_S
@@ -87,7 +89,7 @@ def _counted(problem: Problem) -> Counter[Call]:
     return counting.calls
 
 
-def _fastest(problem: Problem) -> float:
+def _usual(problem: Problem) -> float:
     taken: list[float] = []
     while len(taken) < _FEWEST or (len(taken) < _MOST and sum(taken) < _LONG_ENOUGH_S):
         problem.reset()
@@ -95,7 +97,7 @@ def _fastest(problem: Problem) -> float:
         computed = compute(problem, Silent())
         taken.append(time.perf_counter() - start)
         del computed
-    return min(taken)
+    return statistics.median(taken)
 
 
 class _Counting(Watching):

@@ -1,124 +1,261 @@
-"""Tensors without numbers, several times as fast as torch's own ``FakeTensorMode``.
+"""Tensors without numbers, many times as fast as torch's own ``FakeTensorMode``.
 
 That mode works out what an operation returns anew, or looks it up under a key that costs more than
 most operations do. A workload calls few different operations many times over, so what they return
-is kept here under the call that ``calls`` writes down anyway. The rest is left to torch's mode.
+is kept here under the call that ``calls`` writes down anyway, and views are torch's own: they read
+no number. What has not been seen before is worked out by torch's mode.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch._subclasses.fake_tensor import (
-    FakeTensor,
-    FakeTensorMode,
-    in_kernel_invocation_manager,
-)
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, UnsupportedOperatorException
+from torch.utils._python_dispatch import _disable_current_modes
 from typing_extensions import override
 
+from core.measure.memory.alone import POINTWISE
 from core.measure.memory.calls import Call, TensorLike, call_of
-from core.measure.watching import ASK_DEVICE
+from core.measure.watching import Watching
 
 _CPU = torch.device("cpu")
-_VIEWS = frozenset(
-    """
-    _reshape_alias as_strided detach diagonal expand permute select slice squeeze t transpose
-    unsqueeze view
-    """.split()  # noqa: SIM905, one name a line would fill a page
-)
-"""Not all that return an alias: some, such as `to`, do so at times only."""
-
 _CHANGES_SHAPE = frozenset(["resize_", "resize_as_", "set_", "as_strided_", "sparse_resize_"])
 
-_returned: dict[Call, tuple[TensorLike, ...]] = {}
-"""What operations that make new tensors return; shapes, which no process forgets."""
+PLAIN = POINTWISE | frozenset(
+    """
+    _log_softmax _log_softmax_backward_data _softmax _softmax_backward_data addmm baddbmm bmm
+    embedding_dense_backward empty_like gather gelu_backward index_select mean mm mse_loss
+    mse_loss_backward nll_loss_backward nll_loss_forward stack sum
+    """.split()  # noqa: SIM905, one name a line would fill a page
+)
+"""Operations whose kernels for shapes alone say what torch's mode says, at a tenth of its cost."""
+
+_RIGHT: dict[Any, Callable[..., torch.Tensor]] = {
+    torch.ops.aten._log_softmax_backward_data.default: lambda _, result, __, dtype: torch.empty(
+        result.shape, dtype=dtype, device="meta"
+    ),
+    torch.ops.aten.mse_loss_backward.default: lambda _, x, y, __: torch.empty(
+        (x + y).shape, dtype=x.dtype, device="meta"
+    ),
+    torch.ops.aten.softplus_backward.default: lambda back, x, *_: back + x,
+}
+"""WORKAROUND: torch 2.13 says other strides of these than their kernels return for transposed
+operands. A test compares all of ``PLAIN`` with what real operations return."""
+
+_returned: dict[Call, tuple[TensorLike | None, ...]] = {}
+"""What operations that make new tensors return; shapes, which no process forgets. None stands for
+a gradient that was not asked for."""
 
 _MOST = 100_000
 
 
-class QuickFake(FakeTensorMode):  # type: ignore[no-untyped-call]
-    """For workloads whose tensors are all on the CPU."""
+class Numberless(torch.Tensor):
+    """A tensor on the CPU with a shape and a storage, behind which there is no memory."""
+
+    __torch_function__: ClassVar[Any] = torch._C._disabled_torch_function_impl
 
     @classmethod
-    @override
-    def _should_skip_dynamo(cls) -> bool:
-        """True, the default, adds a wrapper to each operation that costs as much as all of this."""
-        return False
-
-    @override
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: Any = (),
-        kwargs: Any = None,
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is ASK_DEVICE:
-            return _CPU
-        keywords = kwargs or {}
-        kind = _kind(func)
-        if kind == "in place" and isinstance(args[0], FakeTensor):
-            return args[0]
-        if kind == "view" and isinstance(args[0], FakeTensor):
-            with in_kernel_invocation_manager(self):
-                shown = func(*args, **keywords)
-            return FakeTensor(self, shown, _CPU)
-        if kind != "new":
-            return super().__torch_dispatch__(func, types, args, keywords)
-        call = call_of(func, args, keywords)
-        likes = _returned.get(call)
-        if likes is not None:
-            made = [self._make(like) for like in likes]
-            return made[0] if _single(func) else tuple(made)
-        output = super().__torch_dispatch__(func, types, args, keywords)
-        _remember(call, output)
-        return output
+        """Operations outside of ``QuickFake``."""
+        del types
+        return answer(func, args, kwargs or {})
 
-    def _make(self, like: TensorLike) -> FakeTensor:
-        meta = torch.empty_strided(like.size, like.stride, dtype=like.dtype, device="meta")
-        return FakeTensor(self, meta, _CPU)
+
+class QuickFake(Watching):
+    """Makes every tensor a numberless one; for workloads whose tensors are all dense and on the
+    CPU."""
+
+    @override
+    def operation(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return answer(func, args, kwargs)
+
+
+def answer(
+    func: Any, args: tuple[Any, ...], keywords: dict[str, Any], call: Call | None = None
+) -> Any:
+    """What an operation would return, without numbers.
+
+    Args:
+        func: an overload of one of torch's operations.
+        args: numberless tensors, and real ones whose numbers do not matter.
+        keywords: as those.
+        call: the same as a value, where the caller has it.
+
+    Raises:
+        torch._subclasses.fake_tensor.DataDependentOutputException: it depends on numbers.
+    """
+    kind = _kind(func)
+    if kind == "new":
+        if "generator" in keywords:
+            # Made anew for each run: nothing would be found under it again.
+            call, keywords = None, keywords | {"generator": None}
+        call = call or call_of(func, args, keywords)
+        likes = _returned.get(call)
+        if likes is None:
+            return _worked_out(func, args, keywords, call)
+        if len(likes) == 1:
+            return _made(likes[0])
+        return tuple([_made(like) for like in likes])
+    if kind == "view":
+        return _shown(func, args, keywords)
+    if kind == "in place" and isinstance(args[0], Numberless):
+        return args[0]
+    if kind == "composite":
+        with QuickFake():
+            return func.decompose(*args, **keywords)
+    if any(isinstance(tensor, Numberless) for tensor in _tensors([*args, *keywords.values()])):
+        return _worked_out(func, args, keywords, None)
+    return func(*args, **keywords)
 
 
 @cache
-def _kind(func: Any) -> Literal["new", "view", "in place"] | None:
-    """What an operation returns: new tensors, one view, its first argument, or something else."""
+def _kind(func: Any) -> Literal["new", "view", "in place", "composite", "other"]:
+    """What an operation returns: new tensors, views, its first argument, what the operations
+    return that it is made of, or something else."""
+    if func._can_decompose():
+        return "composite"
     schema = func._schema
     returns, aliases = schema.returns, [value.alias_info for value in schema.returns]
-    if not returns or any(str(value.type) != "Tensor" for value in returns):
-        return None
+    if not returns or any(str(value.type) not in {"Tensor", "List[Tensor]"} for value in returns):
+        return "other"
+    changes_shape = (
+        torch.Tag.inplace_view in func.tags or schema.name.split("::")[1] in _CHANGES_SHAPE
+    )
     if all(alias is None for alias in aliases):
-        return "new"
-    if len(returns) > 1:
-        return None
-    if not aliases[0].is_write:
-        return "view" if schema.name.split("::")[1] in _VIEWS else None
-    shape_stays = (
-        torch.Tag.inplace_view not in func.tags
-        and schema.name.split("::")[1] not in _CHANGES_SHAPE
-        and schema.arguments[0].alias_info is not None
-        and schema.arguments[0].alias_info.is_write
+        return "new" if all(str(value.type) == "Tensor" for value in returns) else "other"
+    if any(alias is None for alias in aliases):
+        return "other"
+    if changes_shape or not any(alias.is_write for alias in aliases):
+        return "view"
+    first = schema.arguments[0]
+    itself = (
+        len(returns) == 1
+        and first.alias_info is not None
+        and first.alias_info.is_write
         and not any(value.is_out for value in schema.arguments)
     )
-    return "in place" if shape_stays else None
+    return "in place" if itself else "other"
+
+
+def _made(like: TensorLike | None) -> Numberless | None:
+    if like is None:
+        return None
+    made: Numberless = torch.Tensor._make_wrapper_subclass(
+        Numberless, like.size, strides=like.stride, dtype=like.dtype
+    )
+    return made
+
+
+def _shown(func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """A view, or the tensor itself with another shape; torch moves no number for that."""
+    with torch._C._DisableTorchDispatch():
+        shown = func(*args, **keywords)
+        if not isinstance(args[0], Numberless) or shown is args[0]:
+            return shown
+        if isinstance(shown, torch.Tensor):
+            return torch.Tensor._make_subclass(Numberless, shown)
+        return [torch.Tensor._make_subclass(Numberless, part) for part in shown]
+
+
+def _worked_out(
+    func: Any, args: tuple[Any, ...], keywords: dict[str, Any], call: Call | None
+) -> Any:
+    """Asks torch, and keeps what it returns under ``call`` where there is one."""
+    if call is not None and call.base_name in PLAIN:
+        output, given = _on_meta(func, args, keywords), dict[int, torch.Tensor]()
+    else:
+        output, given = _in_torchs_mode(func, args, keywords)
+
+    def own(tensor: torch.Tensor) -> torch.Tensor | None:
+        """The same without numbers; one that shares an argument's storage still shares it."""
+        old = given.get(tensor.untyped_storage()._cdata)
+        if old is None:
+            return _made(_like(func, tensor))
+        place = (tensor.shape, tensor.stride(), tensor.storage_offset() + old.storage_offset())
+        shared: torch.Tensor = _shown(torch.ops.aten.as_strided.default, (old, *place), {})
+        return shared
+
+    fresh = not any(tensor.untyped_storage()._cdata in given for tensor in _tensors(output))
+    if call is not None and fresh and len(_returned) < _MOST:
+        outputs = output if isinstance(output, tuple) else (output,)
+        _returned[call] = tuple(
+            [None if tensor is None else _like(func, tensor) for tensor in outputs]
+        )
+    return _with_tensors(output, own)
+
+
+def _on_meta(func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """What torch's kernels for shapes return."""
+    with torch._C._DisableTorchDispatch():
+        taken = [_with_tensors(value, _meta) for value in args]
+        named = {name: _with_tensors(value, _meta) for name, value in keywords.items()}
+        if "device" in named:
+            named["device"] = "meta"
+        return _RIGHT.get(func, func)(*taken, **named)
+
+
+def _in_torchs_mode(
+    func: Any, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[Any, dict[int, torch.Tensor]]:
+    """What torch's mode returns, and the numberless arguments by the storages that it was given
+    for them."""
+    given: dict[int, torch.Tensor] = {}
+    mode = _torchs_mode()
+
+    def fake(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, Numberless):
+            return tensor
+        made = FakeTensor(mode, _meta(tensor), _CPU)
+        given[made.untyped_storage()._cdata] = tensor
+        return made
+
+    with _disable_current_modes():
+        taken = [_with_tensors(value, fake) for value in args]
+        named = {name: _with_tensors(value, fake) for name, value in keywords.items()}
+        with mode:
+            return func(*taken, **named), given
 
 
 @cache
-def _single(func: Any) -> bool:
-    return len(func._schema.returns) == 1
+def _torchs_mode() -> FakeTensorMode:
+    return FakeTensorMode(allow_non_fake_inputs=True)
 
 
-def _remember(call: Call, output: Any) -> None:
-    outputs = output if isinstance(output, tuple) else (output,)
-    plain = all(
-        isinstance(tensor, FakeTensor)
-        and tensor.layout == torch.strided
-        and tensor.fake_device == _CPU
-        and tensor.storage_offset() == 0
-        for tensor in outputs
-    )
-    if plain and len(_returned) < _MOST:
-        _returned[call] = tuple(
-            TensorLike(tuple(tensor.shape), tensor.stride(), tensor.dtype) for tensor in outputs
-        )
+def _meta(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.dim() and not isinstance(tensor, Numberless):
+        return tensor  # a number that became a tensor decides less of the result's type
+    size, stride, dtype = tensor.shape, tensor.stride(), tensor.dtype
+    return torch.empty_strided(size, stride, dtype=dtype, device="meta")
+
+
+def _like(func: Any, tensor: torch.Tensor) -> TensorLike:
+    """The tensor without its numbers.
+
+    Raises:
+        torch._subclasses.fake_tensor.UnsupportedOperatorException: it has no strides.
+    """
+    if tensor.layout != torch.strided or tensor.storage_offset():
+        raise UnsupportedOperatorException(func)
+    return TensorLike(tuple(tensor.shape), tensor.stride(), tensor.dtype)
+
+
+def _with_tensors(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
+    """The value with other tensors in it."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return type(value)([_with_tensors(part, change) for part in value])
+    return value
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors(part)

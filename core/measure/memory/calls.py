@@ -38,6 +38,16 @@ class TensorLike(NamedTuple):
         return (last + 1) * self.dtype.itemsize
 
 
+class Exactly(NamedTuple):
+    """A number that is told from others that are equal to it: 2.0 from 2, True from 1.
+
+    Of which kind it is decides the type of a result.
+    """
+
+    kind: type
+    value: float | complex
+
+
 class Call(NamedTuple):
     """One call of an operation; two equal calls run the same kernels on the same sizes."""
 
@@ -104,12 +114,18 @@ def _like(value: Any) -> Any:
         return TensorLike(tuple(value.shape), (), value.dtype, value._nnz(), value.sparse_dim())
     if isinstance(value, list | tuple):
         return tuple([_like(item) for item in value])
-    return value
+    kind = type(value)
+    return Exactly(kind, value) if kind in _EQUAL_TO_WHOLE_NUMBERS else value
+
+
+_EQUAL_TO_WHOLE_NUMBERS = frozenset([bool, float, complex])
 
 
 def _built(value: Any, device: torch.device) -> Any:
     if isinstance(value, TensorLike):
         return _sparse(value, device) if value.entries is not None else _strided(value, device)
+    if isinstance(value, Exactly):
+        return value.value
     if isinstance(value, tuple):
         return [_built(item, device) for item in value]
     return value
@@ -143,6 +159,8 @@ def _text(value: Any) -> str:
         if value.entries is not None:
             return f"{kind}{list(value.size)} sparse {value.entries} of {value.sparse_dims}"
         return f"{kind}{list(value.size)}:{list(value.stride)}"
+    if isinstance(value, Exactly):
+        return repr(value.value)
     if isinstance(value, tuple):
         return f"[{', '.join(_text(item) for item in value)}]"
     return repr(value)

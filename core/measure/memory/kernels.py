@@ -10,18 +10,23 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch.autograd.profiler import profile, record_function
-from torch.utils._python_dispatch import _disable_current_modes
 
 from core.measure.machine.devices import describe
-from core.measure.memory.calls import Call, TensorLike, rebuild
+from core.measure.memory.alone import (
+    Allocated,
+    allocated_by,
+    alone,
+    in_groups,
+    made_small,
+    seconds_of,
+)
+from core.measure.memory.calls import Call
 from core.measure.memory.work import work
 
 FILE_NAME = "kernels.jsonl"
@@ -32,32 +37,11 @@ MOST_WORK = {"cpu": 5e10}
 MOST_WORK_ELSEWHERE = 1e13
 """Nor are those that would take a second or more: floating-point operations by kind of device."""
 
-SLOW_S = 0.1
-"""A call this slow is repeated once."""
-
 LONGEST_FILE_BYTES = 16 * 2**20
-REPETITIONS = 3
-MOST, LONG_ENOUGH_S = 6, 2e-4
-"""Small operations are called more often: their fastest call is known sooner, and costs nothing."""
+_MOST_FOUND = 100_000
 
-_MARK = "hogui kernel"
-_POINTWISE = frozenset(
-    """
-    abs add add_ clamp clamp_min clone cos div div_ eq exp expm1 fill_ full_like ge gelu gt
-    leaky_relu leaky_relu_backward le log log1p lt maximum minimum mul mul_ ne neg neg_
-    ones_like pow reciprocal relu rsqrt sigmoid sigmoid_backward sign silu silu_backward sin
-    softplus softplus_backward sqrt sub sub_ tanh tanh_backward threshold_backward where
-    zeros_like
-    """.split()  # noqa: SIM905, one name a line would fill a page
-)
-"""Operations entry by entry: their scratch memory is that of their scalars, whatever the size.
-
-Not ``gelu_backward``, which copies operands with gaps.
-"""
-
-_MADE_SMALL = 2
-_REFUSALS = (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError)
-"""Whatever an operation says to made-up numbers: then it is not known."""
+COMPANY = 8
+"""Operations that take turns at least, where as many have been timed."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +74,9 @@ class Kernels:
         self._where = f"{torch.__version__} {device.type} {threads} {describe(device).title}"
         self._file = file
         self._known: dict[str, Kernel] = {}
+        self._found: dict[Call, Kernel] = {}
+        self._allocated: dict[Call, Allocated | None] = {}
+        self._company: list[Call] = []
         self._failed: set[str] = set()
         self._timed: dict[str, float | None] = {}
         self._read = 0
@@ -129,7 +116,12 @@ class Kernels:
 
     def known(self, call: Call) -> Kernel | None:
         """What is known of an operation, None where nothing is."""
-        return self._known.get(call.key)
+        kernel = self._found.get(call)
+        if kernel is None:
+            kernel = self._known.get(call.key)
+            if kernel is not None and len(self._found) < _MOST_FOUND:
+                self._found[call] = kernel
+        return kernel
 
     def learn(self, calls: Iterable[Call], budget_s: float = math.inf) -> tuple[Call, ...]:
         """Runs what is not known yet, each operation alone.
@@ -144,55 +136,74 @@ class Kernels:
         end = time.perf_counter() + budget_s
         missing = {call.key: call for call in calls if self.known(call) is None}
         learned: dict[str, Kernel] = {}
-        for key, call in missing.items():
-            if time.perf_counter() > end:
-                break
-            if key in self._failed:
-                continue
-            kernel = self._learned(call)
-            if kernel is None:
-                self._failed.add(key)
-            else:
+        with alone():
+            timed = self._timed_until(end, missing)
+            self._learn_allocations([missing[key] for key in timed])
+        for key, seconds in timed.items():
+            kernel = self._kernel(missing[key], seconds)
+            if kernel is not None:
                 learned[key] = kernel
+        self._failed |= timed.keys() - learned.keys()
         self._known |= learned
         self._write(learned)
         return tuple(call for key, call in missing.items() if key not in learned)
 
-    def seconds(self, call: Call) -> float | None:
-        """What an operation takes alone; run for that where it is not known, and not kept.
+    def _timed_until(self, end: float, missing: dict[str, Call]) -> dict[str, float]:
+        timed: dict[str, float] = {}
+        untried = {key: call for key, call in missing.items() if key not in self._failed}
+        large = {key for key, call in untried.items() if self._too_large(call)}
+        self._failed |= large
+        for group in in_groups(call for key, call in untried.items() if key not in large):
+            if time.perf_counter() > end:
+                break
+            for call, seconds in self._in_turns(group):
+                if seconds is None:
+                    self._failed.add(call.key)
+                else:
+                    timed[call.key] = seconds
+        return timed
 
-        None where it cannot run alone.
-        """
-        kernel = self.known(call)
-        if kernel is not None:
-            return kernel.seconds
-        key = call.key
-        if key not in self._timed:
-            self._timed[key] = self._alone_seconds(call)
-        return self._timed[key]
+    def _in_turns(self, group: list[Call]) -> Iterator[tuple[Call, float | None]]:
+        """Few take turns with those before them."""
+        company = self._company[: COMPANY - len(group)] if len(group) < COMPANY else []
+        yield from zip(group, seconds_of(group, self._device, company), strict=True)
+        if len(group) >= len(self._company):
+            self._company = group[:COMPANY]
 
-    def _alone_seconds(self, call: Call) -> float | None:
-        try:
-            with _alone():
-                return _seconds(call, self._device)
-        except _REFUSALS:
+    def _learn_allocations(self, calls: Iterable[Call]) -> None:
+        new = [
+            small for small in dict.fromkeys(map(made_small, calls)) if small not in self._allocated
+        ]
+        if new:
+            self._allocated |= zip(new, allocated_by(new, self._device), strict=True)
+
+    def _kernel(self, call: Call, seconds: float) -> Kernel | None:
+        small = made_small(call)
+        allocated = self._allocated[small]
+        if allocated is None:
             return None
+        # Storages of small tensors say nothing of those of large ones.
+        returned = allocated.returned_bytes if small is call else None
+        return Kernel(allocated.scratch_bytes, seconds, returned)
+
+    def time(self, calls: Iterable[Call]) -> None:
+        """Runs what is not known yet, for ``seconds``; it is not kept."""
+        unknown = [
+            call for call in calls if self.known(call) is None and call.key not in self._timed
+        ]
+        with alone():
+            for group in in_groups(unknown):
+                self._timed |= {call.key: seconds for call, seconds in self._in_turns(group)}
+
+    def seconds(self, call: Call) -> float | None:
+        """What an operation takes alone, None where nobody asked for it to be timed or it cannot
+        run alone."""
+        kernel = self.known(call)
+        return self._timed.get(call.key) if kernel is None else kernel.seconds
 
     def impossible(self, call: Call) -> bool:
         """Whether it was tried and cannot run alone."""
         return call.key in self._failed
-
-    def _learned(self, call: Call) -> Kernel | None:
-        if self._too_large(call):
-            return None
-        try:
-            with _alone():
-                seconds = _seconds(call, self._device)
-                small = made_small(call)
-                scratch, returned = _allocated(small, self._device)
-        except _REFUSALS:
-            return None
-        return Kernel(scratch, seconds, returned if small is call else None)
 
     def _too_large(self, call: Call) -> bool:
         most = MOST_WORK.get(self._device.type, MOST_WORK_ELSEWHERE)
@@ -224,119 +235,3 @@ class Kernels:
                 os.write(descriptor, "".join(lines).encode())
             finally:
                 os.close(descriptor)
-
-
-def made_small(call: Call) -> Call:
-    """The same call on small tensors, where its scratch memory does not depend on the size."""
-    sparse = any(tensor.entries is not None for tensor in call.tensors())
-    if sparse or call.base_name not in _POINTWISE:
-        return call
-    return Call(
-        call.operation,
-        tuple(_small(argument) for argument in call.arguments),
-        tuple((name, _small(value)) for name, value in call.keywords),
-    )
-
-
-def _small(value: Any) -> Any:
-    if isinstance(value, TensorLike) and value.size:
-        size = (_MADE_SMALL,) * len(value.size)
-        return TensorLike(size, _contiguous(size), value.dtype)
-    return value
-
-
-def _contiguous(size: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(math.prod(size[position + 1 :]) for position in range(len(size)))
-
-
-class _alone:  # noqa: N801, a context manager reads as a word
-    """Unwatched, without gradients, and without leaving traces in torch's random numbers."""
-
-    def __enter__(self) -> None:
-        self._modes = _disable_current_modes()
-        self._modes.__enter__()
-        self._gradients = torch.no_grad()
-        self._gradients.__enter__()
-        self._state = torch.get_rng_state()
-
-    def __exit__(self, *raised: Any) -> None:
-        torch.set_rng_state(self._state)
-        self._gradients.__exit__(*raised)
-        self._modes.__exit__(*raised)
-
-
-def _seconds(call: Call, device: torch.device) -> float:
-    """The fastest of a few calls, after one that loads and compiles what a process needs once."""
-    arguments, keywords = rebuild(call, device)
-
-    def once() -> float:
-        _wait(device)
-        start = time.perf_counter()
-        output = call.operation(*arguments, **keywords)
-        _wait(device)
-        seconds = time.perf_counter() - start
-        del output
-        return seconds
-
-    first = once()
-    if first > SLOW_S:
-        return min(first, once())
-    taken: list[float] = []
-    while len(taken) < REPETITIONS or (len(taken) < MOST and sum(taken) < LONG_ENOUGH_S):
-        taken.append(once())
-    return min(taken)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-
-
-def _allocated(call: Call, device: torch.device) -> tuple[int, tuple[int, ...]]:
-    """Bytes of scratch memory, and of each storage that is returned."""
-    arguments, keywords = rebuild(call, device)
-    if device.type == "cpu":
-        with profile(profile_memory=True) as profiler, record_function(_MARK):
-            output = call.operation(*arguments, **keywords)
-        highest = _highest(profiler)
-    else:
-        _wait(device)
-        torch.accelerator.reset_peak_memory_stats(device)
-        before = torch.accelerator.memory_allocated(device)
-        output = call.operation(*arguments, **keywords)
-        _wait(device)
-        highest = torch.accelerator.max_memory_allocated(device) - before
-    returned = _new_bytes(output, [*arguments, *keywords.values()])
-    return max(highest - sum(returned), 0), returned
-
-
-def _highest(profiler: profile) -> int:
-    results = profiler.kineto_results
-    assert results is not None
-    changes = [
-        (event.start_ns(), event.nbytes())  # type: ignore[attr-defined]
-        for event in results.events()
-        if event.name() == "[memory]"
-    ]
-    total = highest = 0
-    for _, nbytes in sorted(changes, key=lambda change: change[0]):
-        total += nbytes
-        highest = max(highest, total)
-    return highest
-
-
-def _new_bytes(output: object, arguments: list[Any]) -> tuple[int, ...]:
-    """Bytes of each storage that was not there before."""
-    old = {storage._cdata for storage in _storages(arguments)}
-    new = {storage._cdata: storage.nbytes() for storage in _storages(output)}
-    return tuple(nbytes for place, nbytes in new.items() if place not in old)
-
-
-def _storages(value: object) -> list[torch.UntypedStorage]:
-    if isinstance(value, torch.Tensor):
-        if value.layout == torch.sparse_coo:
-            return _storages([value._indices(), value._values()])
-        return [value.untyped_storage()]
-    if isinstance(value, list | tuple):
-        return [storage for item in value for storage in _storages(item)]
-    return []

@@ -150,7 +150,7 @@ class Ledger(Watching):
             raise PassCancelledError
         layer = self._layer_of_operation()
         if only_shows(func):
-            return func(*args, **kwargs)
+            return self.answer(func, args, kwargs)
         instead = unwatched(func, args, kwargs, self._is_fresh)
         for argument in args:
             # A number that became a tensor on the way here, without the dispatcher.
@@ -161,7 +161,7 @@ class Ledger(Watching):
             args = (args[0].detach(), *args[1:])
         func = instead
         call, first = call_of(func, args, kwargs), len(self._blocks)
-        output = func(*args, **kwargs)
+        output = self.answer(func, args, kwargs, call)
         if _makes_storage(func):
             for tensor in _tensors(output):
                 self._track(tensor, None, layer)
@@ -169,6 +169,20 @@ class Ledger(Watching):
         blocks = (first, len(self._blocks))
         self._made.append((self._log.length, number, layer, self._phase, blocks))
         return output
+
+    def answer(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: Call | None = None
+    ) -> Any:
+        """What an operation returns.
+
+        Args:
+            func: an overload of one of torch's operations.
+            args: its arguments.
+            kwargs: those by name.
+            call: all of it as a value, None where the operation only shows an argument.
+        """
+        del call
+        return func(*args, **kwargs)
 
     def _layer_of_operation(self) -> int:
         """The layer of the forward, or of the forward whose backward runs.

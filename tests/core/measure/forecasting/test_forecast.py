@@ -1,17 +1,18 @@
 """What a forecast says beside the peak: whether it is exact, whether it fits, and how long."""
 
+import gc
 import json
 
 import pytest
 import torch
 
 import core.measure.forecasting.forecast as forecast_module
-import core.measure.memory.kernels as kernels_module
+import core.measure.memory.alone as alone_module
 from core.engine.problem import prepare
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES, Forecaster
-from core.measure.forecasting.prediction import predict
+from core.measure.forecasting.prediction import Unpredictable, predict
 from core.measure.memory.calls import call_of
 from core.measure.memory.kernels import Kernels
 from core.results.device import Device
@@ -66,6 +67,24 @@ def test_that_what_is_not_known_makes_a_lower_bound_that_says_so() -> None:
     assert reason.endswith("is a lower bound, and there is no time.")
 
 
+def test_that_the_garbage_collector_is_off_only_while_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bool] = []
+
+    def watched(*asked: object) -> None:
+        seen.append(gc.isenabled())
+        raise Unpredictable("For a test.")
+
+    monkeypatch.setattr(forecast_module, "predict", watched)
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        assert fresh().outlook(SPEC).absent == "For a test."
+        assert gc.isenabled() is enabled
+    gc.enable()
+    assert seen == [False, False]
+
+
 def test_that_asking_again_makes_it_exact() -> None:
     hasty = fresh()
     hasty.outlook(CONVOLUTIONS, learn_s=-1.0)
@@ -79,14 +98,14 @@ def test_that_asking_again_makes_it_exact() -> None:
 def test_that_one_operation_that_cannot_run_alone_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = kernels_module.rebuild
+    original = alone_module.rebuild
 
     def refuses(call, device):
         if call.base_name == "tanh_backward":
             raise RuntimeError("not without its forward")
         return original(call, device)
 
-    monkeypatch.setattr(kernels_module, "rebuild", refuses)
+    monkeypatch.setattr(alone_module, "rebuild", refuses)
     outlook = fresh().outlook(SPEC, learn_s=PATIENT_S)
     told = outlook.forecast
     assert told is not None

@@ -32,6 +32,10 @@ def test_that_shape_stride_type_and_settings_tell_calls_apart() -> None:
         call_of(ATEN.sum.dim_IntList, (plain, [1], True)),
         call_of(ATEN.add.Tensor, (plain, plain)),
         call_of(ATEN.add.Tensor, (plain, plain), {"alpha": 2}),
+        call_of(ATEN.add.Tensor, (plain, plain), {"alpha": 2.0}),
+        call_of(ATEN.mul.Scalar, (plain, 1)),
+        call_of(ATEN.mul.Scalar, (plain, 1.0)),
+        call_of(ATEN.mul.Scalar, (plain, True)),
     ]
     assert len(set(calls)) == len({call.key for call in calls}) == len(calls)
 
@@ -64,11 +68,13 @@ def test_that_bytes_reach_from_the_first_to_the_last_number() -> None:
 
 
 def test_that_rebuilt_arguments_have_the_same_shapes_strides_and_types() -> None:
-    arguments = (torch.ones(3, 4).t(), [torch.ones(2).long(), None], 2.5, [1, 2])
+    arguments = (torch.ones(3, 4).t(), [torch.ones(2).long(), None], 2.5, [1, 2], True)
     call = call_of(ATEN.neg.default, arguments, {"other": torch.ones(2, dtype=torch.bool)})
     rebuilt, keywords = rebuild(call, CPU)
     assert call_of(ATEN.neg.default, rebuilt, keywords) == call
     assert rebuilt[0].stride() == (1, 4)
+    assert rebuilt[2:] == [2.5, [1, 2], True]
+    assert [type(value) for value in rebuilt[2:]] == [float, list, bool]
     assert rebuilt[1][0].max() == 0, "whole numbers are indices of anything"
 
 

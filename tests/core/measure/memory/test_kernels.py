@@ -10,8 +10,17 @@ import torch
 from torch.autograd.profiler import profile
 
 import core.measure.memory.kernels as kernels_module
-from core.measure.memory.calls import Call, TensorLike, call_of
-from core.measure.memory.kernels import Kernels, made_small
+from core.measure.memory.alone import (
+    MOST_BYTES_TOGETHER,
+    MOST_TOGETHER,
+    POINTWISE,
+    allocated_by,
+    in_groups,
+    made_small,
+    seconds_of,
+)
+from core.measure.memory.calls import Call, Exactly, TensorLike, call_of
+from core.measure.memory.kernels import Kernels
 
 CPU = torch.device("cpu")
 ATEN = torch.ops.aten
@@ -64,6 +73,8 @@ def _each(output: object) -> list[torch.Tensor]:
 
 
 def _real(value: object) -> object:
+    if isinstance(value, Exactly):
+        return value.value
     if isinstance(value, tuple) and not isinstance(value, TensorLike):
         return [_real(item) for item in value]
     if not isinstance(value, TensorLike):
@@ -165,7 +176,7 @@ def _first(packet: object) -> str:
     return "default" if "default" in packet.overloads() else packet.overloads()[0]
 
 
-@pytest.mark.parametrize("name", sorted(kernels_module._POINTWISE))
+@pytest.mark.parametrize("name", sorted(POINTWISE))
 def test_that_pointwise_operations_need_the_same_scratch_at_every_size(name: str) -> None:
     """The claim that lets them be learned on tensors of a few numbers."""
     for dtype in (torch.float32, torch.float64):
@@ -239,6 +250,17 @@ def test_that_an_operation_that_cannot_run_alone_is_not_known() -> None:
     assert kernels.known(PRODUCT) is not None
 
 
+def test_that_what_is_learned_together_is_what_is_learned_alone() -> None:
+    """One profiler watches all; neither their neighbours nor one that refuses count."""
+    wrong = call_of(ATEN.mm.default, (torch.ones(2, 3), torch.ones(2, 3)))
+    dense = call_of(ATEN.mm.default, (torch.ones(32, 16), torch.ones(1).expand(16, 24)))
+    calls = [CONVOLUTION, PRODUCT, wrong, dense, CONVOLUTION]
+    together = allocated_by(calls, CPU)
+    assert together == [allocated_by([call], CPU)[0] for call in calls]
+    assert together[2] is None
+    assert together[0].scratch_bytes == full_size_scratch(CONVOLUTION) > 0
+
+
 def test_that_operations_on_too_much_memory_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels_module, "LARGEST_BYTES", PRODUCT_BYTES - 1)
     kernels = Kernels(CPU, 1)
@@ -270,16 +292,71 @@ def test_that_operations_are_timed_at_full_size(monkeypatch: pytest.MonkeyPatch)
     """Also those whose scratch memory is learned on a few numbers."""
     timed: list[Call] = []
 
-    def seconds(call: Call, device: torch.device) -> float:
-        timed.append(call)
-        return 0.5
+    def seconds(calls: list[Call], *_: object) -> list[float]:
+        timed.extend(calls)
+        return [0.5] * len(calls)
 
-    monkeypatch.setattr(kernels_module, "_seconds", seconds)
+    monkeypatch.setattr(kernels_module, "seconds_of", seconds)
     call = call_of(ATEN.tanh.default, (torch.ones(1_000_000),))
     kernels = Kernels(CPU, 1)
     kernels.learn([call])
     assert timed == [call]
     assert kernels.known(call).seconds == 0.5
+
+
+def named(name: str, ran: list[str], *, refuses_after: int | None = None) -> Call:
+    """A call that writes down when it runs."""
+
+    def operation() -> None:
+        ran.append(name)
+        if ran.count(name) == refuses_after:
+            raise RuntimeError("not with these numbers")
+
+    return Call(operation, (), ())
+
+
+def test_that_operations_are_timed_in_turns() -> None:
+    """None of them may find the caches as it left them."""
+    ran: list[str] = []
+    one, other, company = (named(name, ran) for name in ("one", "other", "company"))
+    assert len(seconds_of([one, other], CPU, [company])) == 2
+    assert len(ran) > 6
+    assert ran == ["one", "other", "company"] * (len(ran) // 3)
+
+
+def test_that_an_operation_that_refuses_leaves_the_others_their_turns() -> None:
+    ran: list[str] = []
+    taken = seconds_of([named("one", ran, refuses_after=2), named("other", ran)], CPU)
+    assert taken[0] is None
+    assert taken[1] is not None
+    assert (ran.count("one"), ran.count("other")) == (2, len(ran) - 2)
+
+
+def test_that_what_takes_turns_is_few_and_small_together() -> None:
+    def of(numbers: int) -> Call:
+        return call_of(ATEN.neg.default, (torch.empty(numbers),))
+
+    half, whole = MOST_BYTES_TOGETHER // 8, MOST_BYTES_TOGETHER // 4
+    calls = [of(half), of(half), of(half), of(10 * whole), of(1)]
+    assert list(in_groups(calls)) == [calls[:2], calls[2:3], calls[3:4], calls[4:]]
+    many = [of(1)] * (MOST_TOGETHER + 1)
+    assert [len(group) for group in in_groups(many)] == [MOST_TOGETHER, 1]
+
+
+def test_that_a_single_operation_takes_turns_with_those_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[list[Call], list[Call]]] = []
+
+    def seconds(calls: list[Call], _: torch.device, company: list[Call]) -> list[float]:
+        asked.append((calls, company))
+        return [0.5] * len(calls)
+
+    monkeypatch.setattr(kernels_module, "seconds_of", seconds)
+    kernels = Kernels(CPU, 1)
+    kernels.learn([PRODUCT, CONVOLUTION])
+    kernels.time([call_of(ATEN.neg.default, (torch.ones(3),))])
+    assert [company for _, company in asked] == [[], [PRODUCT, CONVOLUTION]]
 
 
 def test_that_bytes_of_returned_storages_are_known() -> None:
