@@ -13,9 +13,10 @@ from torch._subclasses.fake_tensor import (
 )
 from typing_extensions import override
 
+from core.engine import tangents
 from core.engine.problem import prepare
 from core.engine.workloads import compute
-from core.measure.forecasting.quick_fake import QuickFake
+from core.measure.forecasting.quick_fake import QuickFake, device_of
 from core.measure.memory.blocks import Books
 from core.measure.memory.ledger import Ledger
 from core.spec.run import RunSpec
@@ -45,7 +46,7 @@ class _Predicted(Ledger):
     @override
     def device_of(self, tensor: torch.Tensor) -> torch.device:
         """Answered here, it costs a tenth."""
-        return self._device if self._device.type == "cpu" else super().device_of(tensor)
+        return device_of(tensor) if self._device.type == "cpu" else super().device_of(tensor)
 
     @override
     def result(self, tensors: Iterable[torch.Tensor]) -> None:
@@ -63,6 +64,8 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
     Raises:
         Unpredictable: an operation's memory depends on the numbers that it works on.
     """
+    if spec.workload.derivation.tangents != "none":
+        tangents.load()
     ledger = _Predicted(device, block_bytes)
     state = torch.get_rng_state()
     try:

@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import (
 )
 from typing_extensions import override
 
+from core.engine.tangents import carries_tangents
 from core.measure.memory.calls import Call, TensorLike, call_of
 from core.measure.watching import ASK_DEVICE
 
@@ -56,7 +57,7 @@ class QuickFake(FakeTensorMode):  # type: ignore[no-untyped-call]
         kwargs: Any = None,
     ) -> Any:
         if func is ASK_DEVICE:
-            return _CPU
+            return device_of(args[0])
         keywords = kwargs or {}
         kind = _kind(func)
         if kind == "in place" and isinstance(args[0], FakeTensor):
@@ -64,8 +65,8 @@ class QuickFake(FakeTensorMode):  # type: ignore[no-untyped-call]
         if kind == "view" and isinstance(args[0], FakeTensor):
             with in_kernel_invocation_manager(self):
                 shown = func(*args, **keywords)
-            return FakeTensor(self, shown, _CPU)
-        if kind != "new":
+            return FakeTensor(self, shown, args[0].fake_device)
+        if kind != "new" or (carries_tangents() and any(map(_stands_for_zeros, args))):
             return super().__torch_dispatch__(func, types, args, keywords)
         call = call_of(func, args, keywords)
         likes = _returned.get(call)
@@ -81,6 +82,20 @@ class QuickFake(FakeTensorMode):  # type: ignore[no-untyped-call]
         return FakeTensor(self, meta, _CPU)
 
 
+def device_of(tensor: torch.Tensor) -> torch.device:
+    """The CPU, but for what stands in for zeros that nobody wrote down: it lies nowhere."""
+    device: torch.device = tensor.fake_device if isinstance(tensor, FakeTensor) else _CPU
+    return device
+
+
+def _stands_for_zeros(argument: Any) -> bool:
+    """Whether it is the zeros of a missing tangent, or their shadow on the meta device: other
+    things come of them than of numbers."""
+    return isinstance(argument, torch.Tensor) and (
+        argument._is_zerotensor() or device_of(argument) != _CPU
+    )
+
+
 @cache
 def _kind(func: Any) -> Literal["new", "view", "in place"] | None:
     """What an operation returns: new tensors, one view, its first argument, or something else."""
@@ -88,15 +103,18 @@ def _kind(func: Any) -> Literal["new", "view", "in place"] | None:
     returns, aliases = schema.returns, [value.alias_info for value in schema.returns]
     if not returns or any(str(value.type) != "Tensor" for value in returns):
         return None
+    name = schema.name.split("::")[1]
+    if name == "_unsafe_view":  # whose schema hides that it shows its argument
+        return "view"
     if all(alias is None for alias in aliases):
         return "new"
     if len(returns) > 1:
         return None
     if not aliases[0].is_write:
-        return "view" if schema.name.split("::")[1] in _VIEWS else None
+        return "view" if name in _VIEWS else None
     shape_stays = (
         torch.Tag.inplace_view not in func.tags
-        and schema.name.split("::")[1] not in _CHANGES_SHAPE
+        and name not in _CHANGES_SHAPE
         and schema.arguments[0].alias_info is not None
         and schema.arguments[0].alias_info.is_write
         and not any(value.is_out for value in schema.arguments)
@@ -116,6 +134,7 @@ def _remember(call: Call, output: Any) -> None:
         and tensor.layout == torch.strided
         and tensor.fake_device == _CPU
         and tensor.storage_offset() == 0
+        and not tensor._is_zerotensor()
         for tensor in outputs
     )
     if plain and len(_returned) < _MOST:

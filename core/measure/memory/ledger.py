@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from typing_extensions import override
 
 from core.engine.problem import Problem
-from core.engine.tangents import carries_tangents
+from core.engine.tangents import carries_tangents, is_moving
 from core.measure.memory.accumulation import accumulates_in_place, running_node
 from core.measure.memory.blocks import Block, Books, LedgerReport, Made, PhaseRecord
 from core.measure.memory.calls import Call, call_of, only_shows
@@ -156,10 +156,12 @@ class Ledger(Watching):
             if isinstance(argument, torch.Tensor) and not argument.dim():
                 self._track(argument, None, layer)
         if func is _ADD and accumulates_in_place(args, kwargs):
-            func = _ADD_IN_PLACE
-            if carries_tangents():
-                # The sum gets a tangent of its own; a tensor that has one already cannot.
-                args = (args[0].detach(), args[1])
+            if not carries_tangents():
+                func = _ADD_IN_PLACE
+            elif any(map(is_moving, args)):
+                # The sum gets a tangent of its own; a tensor that has one already cannot. Sums
+                # without one are terms of a tangent, which torch makes anew.
+                func, args = _ADD_IN_PLACE, (args[0].detach(), args[1])
         call, first = call_of(func, args, kwargs), len(self._blocks)
         output = func(*args, **kwargs)
         if _makes_storage(func):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
+from torch.autograd import forward_ad
 
 import core.measure.forecasting.prediction as prediction_module
 import core.measure.forecasting.quick_fake as quick_module
@@ -112,3 +113,23 @@ def test_that_the_private_parts_that_this_leans_on_are_there() -> None:
 def test_that_values_are_still_refused() -> None:
     with QuickFake(), pytest.raises(DataDependentOutputException):
         torch.ones(1).add(1).item()
+
+
+def test_that_zeros_of_a_missing_tangent_stay_nothing_however_often_they_come() -> None:
+    with QuickFake(), forward_ad.dual_level():
+        numbers = torch.ones(3, 4)
+        for _ in range(2):
+            zeros = torch._efficientzerotensor((3, 4))
+            assert zeros._is_zerotensor()
+            assert zeros.t()._is_zerotensor()
+            assert (zeros * numbers)._is_zerotensor()
+            assert not (zeros + numbers)._is_zerotensor()
+            assert not (numbers * numbers)._is_zerotensor()
+
+
+def test_that_an_unsafe_view_shares_its_storage_however_often_it_comes() -> None:
+    with QuickFake():
+        for _ in range(2):
+            numbers = torch.ones(3, 4)
+            shown = torch.ops.aten._unsafe_view(numbers, [12])
+            assert shown.untyped_storage()._cdata == numbers.untyped_storage()._cdata
