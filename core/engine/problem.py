@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from core.engine import layers
+from core.engine import layers, tangents
 from core.engine.data import Batch, Halves, Tasks, draw_batch, draw_halves, draw_tasks
 from core.engine.losses import Loss, loss_of
 from core.engine.own_tensors import own_tensors
@@ -120,6 +120,8 @@ def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) 
     if isinstance(data, Batch):
         data.x.requires_grad_(by_inputs)
     way = spec.workload.derivation
+    if way.tangents != "none":
+        tangents.load()
     problem = Problem(
         spec=spec,
         device=device,

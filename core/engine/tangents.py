@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 
 import torch
 from torch.autograd import forward_ad
+from torch.overrides import enable_reentrant_dispatch
 
+_AUTOGRAD = torch._C.DispatchKey.AutogradFunctionality
 Tensors = Mapping[str, torch.Tensor]
+
+
+@cache
+def load() -> None:
+    """Loads what torch would load at the first tangent, in the middle of what is watched.
+
+    WORKAROUND: torch 2.13 compiles formulas for tangents by what it calls deprecated itself, and
+    not at all while tensors have no numbers.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import_module("torch._decomp.decompositions_for_jvp")
+    import_module("torch._dynamo")
 
 
 @contextmanager
@@ -36,3 +54,15 @@ def tangent_of(tensor: torch.Tensor) -> torch.Tensor | None:
     """How a tensor changes along the tangents; None where it does not."""
     tangent: torch.Tensor | None = forward_ad.unpack_dual(tensor).tangent  # type: ignore[no-untyped-call]
     return tangent
+
+
+def is_moving(tensor: torch.Tensor) -> bool:
+    """Whether a tensor that a dispatch mode has been handed has a tangent.
+
+    WORKAROUND: a mode runs below the dispatch keys of autograd, where torch 2.13 answers that
+    question with an internal error. So it is asked with the keys of the call that the mode saw.
+    """
+    with enable_reentrant_dispatch():
+        if torch._C._dispatch_tls_is_dispatch_key_excluded(_AUTOGRAD):
+            return False
+        return tangent_of(tensor) is not None

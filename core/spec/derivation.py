@@ -18,12 +18,17 @@ _WRONG_INSIDE: Final = "the gradient of torch's own tangent is wrong (pytorch/py
 _OVERWRITES: Final = "torch's own tangent overwrites what its gradient needs"
 _CRASHES: Final = "the gradient of torch's own tangent ends the process while it is watched"
 _NO_TANGENT: Final = "torch's own gradient carries no tangents"
+_INTERPRETED: Final = (
+    "the tangent of torch's own gradient runs in an interpreter, whose memory nobody can watch"
+)
+_MIXED_UP: Final = "torch's own second derivative takes no several vectors at once"
 _NORMS: Final = ("layer_norm", "batch_norm", "instance_norm")
 
 _IN_FORWARD_MODES: Final[Mapping[Tangents, Mapping[str, str]]] = MappingProxyType(
     {
         "none": {},
-        "outside": dict.fromkeys(("silu", "group_norm", "mse"), _NO_TANGENT),
+        "outside": dict.fromkeys(("silu", "group_norm", "mse"), _NO_TANGENT)
+        | dict.fromkeys(("softmax", "cross_entropy", *_NORMS), _INTERPRETED),
         "inside": dict.fromkeys(_NORMS, _WRONG_INSIDE)
         | dict.fromkeys(("softmax", "cross_entropy"), _OVERWRITES)
         | {"mse": _CRASHES},
@@ -39,16 +44,20 @@ class Derivation:
     Attributes:
         order: how many derivatives are nested.
         tangents: where one of them is carried forward.
+        batched: whether the last one is taken for several vectors at once.
     """
 
     order: int
     tangents: Tangents = "none"
+    batched: bool = False
 
     def why_rewritten(self, kind: str) -> str | None:
         """Why a kind of layer or loss is written out in elementary operations, None where torch's
         own function does."""
         if kind in _NORMS and self.order >= FIRST_WRONG_ORDER:
             return _WRONG
+        if kind == "group_norm" and self.batched:
+            return _MIXED_UP
         return _IN_FORWARD_MODES[self.tangents].get(kind)
 
     def rewrites(self, kind: str) -> bool:

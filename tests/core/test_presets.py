@@ -29,6 +29,7 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "conv-order-2",
         "deep-mlp",
         "deep-mlp-rematerialize",
+        "hvp-conv",
     ]
 
 

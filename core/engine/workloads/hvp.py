@@ -263,7 +263,7 @@ def _put(products: Sequence[torch.Tensor], position: int, product: Gradients) ->
     with torch.no_grad():
         for room, part in zip(products, product, strict=True):
             if part is not None:
-                room[position].copy_(part)
+                room[position].add_(part)  # a sparse one too
 
 
 def _computed(problem: Problem, products: Gradients, loss: torch.Tensor) -> Computed:

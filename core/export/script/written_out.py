@@ -66,7 +66,7 @@ def silu(x):
 
 _SOFTMAX = '''\
 def softmax(x, dim):
-    """Written out, since the tangent of torch's own overwrites what its gradient needs."""
+    """Written out, since torch's own does not stand tangents well."""
     shares = torch.exp(x - x.detach().amax(dim, keepdim=True))
     return shares / shares.sum(dim, keepdim=True)'''
 
@@ -77,7 +77,7 @@ def mse(output, target):
 
 _CROSS_ENTROPY = '''\
 def cross_entropy(scores, target):
-    """Written out, since the tangent of torch's own overwrites what its gradient needs."""
+    """Written out, since torch's own does not stand tangents well."""
     below = scores - scores.detach().amax(1, keepdim=True)
     total = torch.exp(below).sum(1).log()
     return (total - below.gather(1, target.unsqueeze(1)).squeeze(1)).mean()'''

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import (
 )
 from typing_extensions import override
 
+from core.engine import tangents
 from core.engine.problem import prepare
 from core.engine.workloads import compute
 from core.measure.forecasting.quick_fake import QuickFake, answer
@@ -71,6 +72,8 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
         Unpredictable: an operation's memory depends on the numbers that it works on.
     """
     quick = _suits_quick(spec, device)
+    if spec.workload.derivation.tangents != "none":
+        tangents.load()
     ledger = (_QuicklyPredicted if quick else _Predicted)(device, block_bytes)
     state = torch.get_rng_state()
     try:
@@ -95,8 +98,10 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
 
 
 def _suits_quick(spec: RunSpec, device: torch.device) -> bool:
-    """Whether ``QuickFake`` knows all its tensors."""
-    return device.type == "cpu" and not _has_sparse(spec)
+    """Whether ``QuickFake`` knows all its tensors: it has no zeros without memory, as missing
+    tangents are."""
+    has_tangents = spec.workload.derivation.tangents != "none"
+    return device.type == "cpu" and not has_tangents and not _has_sparse(spec)
 
 
 _SPARSE = (

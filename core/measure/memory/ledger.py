@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from typing_extensions import override
 
 from core.engine.problem import Problem
-from core.engine.tangents import carries_tangents
+from core.engine.tangents import carries_tangents, is_moving
 from core.measure.memory.accumulation import running_node, unwatched
 from core.measure.memory.blocks import Block, Books, LedgerReport, Made, PhaseRecord
 from core.measure.memory.calls import Call, call_of, only_shows
@@ -157,8 +157,11 @@ class Ledger(Watching):
             if isinstance(argument, torch.Tensor) and not argument.dim():
                 self._track(argument, None, layer)
         if instead is not func and carries_tangents():
-            # The result gets a tangent of its own; a tensor that has one already cannot.
-            args = (args[0].detach(), *args[1:])
+            # Terms of a tangent, which have none themselves, are added anew by torch too. The
+            # result of others gets a tangent of its own; a tensor that has one already cannot.
+            moving = any(isinstance(arg, torch.Tensor) and is_moving(arg) for arg in args)
+            instead = instead if moving else func
+            args = (args[0].detach(), *args[1:]) if moving else args
         func = instead
         call, first = call_of(func, args, kwargs), len(self._blocks)
         output = self.answer(func, args, kwargs, call)

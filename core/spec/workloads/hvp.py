@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from typing_extensions import override
 
 from core.spec.declaration import Problem, declare
-from core.spec.derivation import Derivation
+from core.spec.derivation import Derivation, Tangents
 from core.spec.mitigations import Mitigation
 from core.spec.model import StackModel
 from core.spec.workloads.base import WorkloadSpec
+from core.spec.workloads.batching import batching_misfits
 
 _DERIVATIONS = {
     "reverse_over_reverse": Derivation(2),
@@ -19,6 +22,16 @@ _DERIVATIONS = {
     "reverse_over_forward": Derivation(2, "inside"),
     "finite_difference": Derivation(1),
 }
+
+_NO_TANGENTS = "carries no tangents through its segments"
+_TANGENTLESS: Mapping[tuple[str, Tangents], tuple[str, str]] = MappingProxyType(
+    {
+        ("rematerialize", "outside"): (_NO_TANGENTS, '"none" or "torch"'),
+        ("rematerialize", "inside"): (_NO_TANGENTS, '"none"'),
+        ("torch", "inside"): ("computes its segments again without tangents", '"none"'),
+    }
+)
+"""Ways of checkpointing that lose tangents: what they do, and what is allowed instead."""
 
 
 class Hvp(WorkloadSpec):
@@ -55,7 +68,7 @@ class Hvp(WorkloadSpec):
     @property
     @override
     def derivation(self) -> Derivation:
-        return _DERIVATIONS[self.mode]
+        return replace(_DERIVATIONS[self.mode], batched=self.batched)
 
     @property
     @override
@@ -70,11 +83,15 @@ class Hvp(WorkloadSpec):
                 "workload.batched: true was given; only the mode reverse_over_reverse multiplies "
                 "all vectors at once.",
             )
-        if self.derivation.tangents != "none" and mitigation.checkpointing.kind == "rematerialize":
+        elif self.batched:
+            yield from batching_misfits(model, mitigation, "batched", "true", "false")
+        kind, tangents = mitigation.checkpointing.kind, self.derivation.tangents
+        why, allowed = _TANGENTLESS.get((kind, tangents), ("", ""))
+        if why:
             yield Problem(
                 ("mitigation", "checkpointing", "kind"),
-                'mitigation.checkpointing.kind: "rematerialize" was given; its segments carry no '
-                f'tangents, which workload.mode "{self.mode}" needs; allowed: "none" or "torch".',
+                f'mitigation.checkpointing.kind: "{kind}" was given, which {why}, which '
+                f'workload.mode "{self.mode}" needs; allowed: {allowed}.',
             )
 
     @override

@@ -41,7 +41,7 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
         yield _REVERSE_OVER_REVERSE.replace("LOSS", network.loss)
     else:
         yield _loss_beside(network)
-        yield _PRODUCTS[workload.mode]
+        yield from _PRODUCTS[workload.mode]
     yield _ONE if workload.vectors == 1 else _MANY
 
 
@@ -91,25 +91,24 @@ def _loss_beside(network: Network) -> str:
 
 
 _FORWARD_OVER_REVERSE = '''\
-def products():
-    """The Hessian times each vector: the gradient's tangent along it, and the loss."""
-    for i in range(VECTORS):
-        with forward_ad.dual_level():
-            moving = [forward_ad.make_dual(w, v[i]) for w, v in zip(parameters, vectors)]
-            total = loss_at(moving)
-            gradients = torch.autograd.grad(total, moving)
-            yield total.detach().clone(), [forward_ad.unpack_dual(g).tangent for g in gradients]'''
+def product(vector):
+    """The loss, and the Hessian times a vector: the gradient's tangent along it."""
+    with forward_ad.dual_level():
+        moving = [forward_ad.make_dual(w, v) for w, v in zip(parameters, vector)]
+        total = loss_at(moving)
+        gradients = torch.autograd.grad(total, moving)
+        found = [forward_ad.unpack_dual(g).tangent for g in gradients]
+        return total.detach().clone(), found'''
 
 _REVERSE_OVER_FORWARD = '''\
-def products():
-    """The Hessian times each vector: the gradient of the loss's tangent along it, and the loss."""
-    for i in range(VECTORS):
-        with forward_ad.dual_level():
-            moving = [forward_ad.make_dual(w, v[i]) for w, v in zip(parameters, vectors)]
-            total = loss_at(moving)
-            slope, value = forward_ad.unpack_dual(total).tangent, total.detach().clone()
-        del moving, total
-        yield value, torch.autograd.grad(slope, parameters, allow_unused=True)'''
+def product(vector):
+    """The loss, and the Hessian times a vector: the gradient of the loss's tangent along it."""
+    with forward_ad.dual_level():
+        moving = [forward_ad.make_dual(w, v) for w, v in zip(parameters, vector)]
+        total = loss_at(moving)
+        slope, value = forward_ad.unpack_dual(total).tangent, total.detach().clone()
+    del moving, total
+    return value, torch.autograd.grad(slope, parameters, allow_unused=True)'''
 
 _FINITE_DIFFERENCE = '''\
 def length(tensors):
@@ -127,44 +126,59 @@ def gradient_beside(vector, step):
     return torch.autograd.grad(total, moved), total.detach().clone()
 
 
+def product(vector, reach):
+    """The loss, and the Hessian times a vector: the central difference of two gradients."""
+    with torch.no_grad():
+        step = reach / length(vector)
+    ahead, one = gradient_beside(vector, step)
+    behind, other = gradient_beside(vector, -step)
+    twice = 2 * step
+    for first, second in zip(ahead, behind):
+        first.sub_(second).div_(twice)
+    return (one + other) / 2, ahead'''
+
+_ONE_BY_ONE = '''\
 def products():
-    """The Hessian times each vector: the central difference of two gradients, and the loss."""
+    """The loss and the product, for each vector."""
+    for i in range(VECTORS):
+        yield product([v[i] for v in vectors])'''
+
+_DIFFERENCES_ONE_BY_ONE = '''\
+def products():
+    """The loss and the product, for each vector; a difference reaches further for long weights."""
     with torch.no_grad():
         reach = (1 + length(parameters)) * torch.finfo(DTYPE).eps ** (1 / 3)
     for i in range(VECTORS):
-        vector = [v[i] for v in vectors]
-        with torch.no_grad():
-            step = reach / length(vector)
-        ahead, one = gradient_beside(vector, step)
-        behind, other = gradient_beside(vector, -step)
-        twice = 2 * step
-        for first, second in zip(ahead, behind):
-            first.sub_(second).div_(twice)
-        yield (one + other) / 2, ahead
-        del ahead, behind, first, second'''
+        yield product([v[i] for v in vectors], reach)'''
 
 _PRODUCTS = {
-    "forward_over_reverse": _FORWARD_OVER_REVERSE,
-    "reverse_over_forward": _REVERSE_OVER_FORWARD,
-    "finite_difference": _FINITE_DIFFERENCE,
+    "forward_over_reverse": (_FORWARD_OVER_REVERSE, _ONE_BY_ONE),
+    "reverse_over_forward": (_REVERSE_OVER_FORWARD, _ONE_BY_ONE),
+    "finite_difference": (_FINITE_DIFFERENCE, _DIFFERENCES_ONE_BY_ONE),
 }
 
 _ONE = '''\
 def compute():
     """The loss and the product, with an axis of vectors in front."""
-    ((value, product),) = products()
-    pairs = zip(product, vectors)
+    ((value, found),) = products()
+    pairs = zip(found, vectors)
     return value, [torch.zeros_like(v) if h is None else h.unsqueeze(0) for h, v in pairs]'''
 
 _MANY = '''\
+def put(found, i, product):
+    """Writes a product into its place."""
+    for room, part in zip(found, product):
+        if part is not None:
+            room[i].add_(part)
+
+
 def compute():
     """The loss and the products, with the axis of vectors in front."""
-    found = None
-    for i, (value, product) in enumerate(products()):
-        if found is None:
-            found = [torch.zeros_like(v) for v in vectors]
-        for room, part in zip(found, product):
-            if part is not None:
-                room[i].copy_(part)
-        del product, part
+    multiplied = products()
+    value, product = next(multiplied)
+    found = [torch.zeros_like(v) for v in vectors]
+    put(found, 0, product)
+    del product
+    for i in range(1, VECTORS):
+        put(found, i, next(multiplied)[1])
     return value, found'''

@@ -87,6 +87,28 @@ def test_that_every_form_of_maml_passes(order: int, checkpointing: str, inner_lo
     assert_passes(run)
 
 
+PRODUCTS = [
+    {"mode": "reverse_over_reverse", "vectors": 5},
+    {"mode": "reverse_over_reverse", "batched": True, "vectors": 2},
+    {"mode": "forward_over_reverse"},
+    {"mode": "reverse_over_forward", "vectors": 2},
+    {"mode": "finite_difference"},
+]
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("workload", PRODUCTS, ids=str)
+def test_that_every_way_to_a_hessian_vector_product_passes(
+    workload: dict[str, object], loss: str
+) -> None:
+    run = spec(2, loss=loss).with_changes({"workload": {"kind": "hvp"} | workload})
+
+    found = check(run, CPU)
+
+    assert found.passed, found.failures
+    assert "vectors" in found.method
+
+
 @pytest.mark.parametrize("wrt", ["parameters", "inputs"])
 @pytest.mark.parametrize("order", [5, 6])
 def test_that_the_highest_orders_pass(order: int, wrt: str) -> None:

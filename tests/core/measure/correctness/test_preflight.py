@@ -91,6 +91,35 @@ def test_that_no_layer_that_runs_is_called_faulty(kind: str, order: int) -> None
     assert [finding for finding in found if finding.severity == "error"] == []
 
 
+@pytest.mark.parametrize("mode", ["forward_over_reverse", "reverse_over_forward"])
+@pytest.mark.parametrize("kind", LAYER_KINDS)
+def test_that_no_layer_is_called_faulty_in_forward_modes(kind: str, mode: str) -> None:
+    """What torch cannot do there is written out."""
+    layers = [{"kind": kind, **SETTINGS.get(kind, {})}, LINEAR]
+    hvp = {"kind": "hvp", "mode": mode}
+    value = spec(layers, INPUT_SHAPES.get(kind, VECTOR), workload=hvp)
+
+    found = preflight(value)
+    compute(prepare(value, CPU), Silent())
+
+    assert {finding.severity for finding in found} <= {"note"}
+
+
+@pytest.mark.parametrize("mode", ["forward_over_reverse", "reverse_over_forward"])
+def test_that_a_sparse_embedding_is_called_faulty_in_forward_modes_and_is(mode: str) -> None:
+    layers = [{"kind": "embedding", "sparse": True}, {"kind": "flatten"}, LINEAR]
+    value = spec(layers, WORDS, workload={"kind": "hvp", "mode": mode})
+
+    (finding,) = (one for one in preflight(value) if one.severity == "error")
+
+    assert finding.layer == 0
+    assert finding.sentence == (
+        "embedding: the sparse gradient of embedding has no forward mode; use sparse=False."
+    )
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        compute(prepare(value, CPU), Silent())
+
+
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 @pytest.mark.parametrize("wrt", ["parameters", "inputs"])
 def test_that_a_plain_net_has_nothing_to_find(loss: str, wrt: str) -> None:

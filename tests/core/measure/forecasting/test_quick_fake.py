@@ -265,3 +265,11 @@ def test_that_the_private_parts_that_this_leans_on_are_there() -> None:
 def test_that_values_are_still_refused() -> None:
     with QuickFake(), pytest.raises(DataDependentOutputException):
         torch.ones(1).add(1).item()
+
+
+def test_that_an_unsafe_view_shares_its_storage_however_often_it_comes() -> None:
+    with QuickFake():
+        for _ in range(2):
+            numbers = torch.ones(3, 4)
+            shown = torch.ops.aten._unsafe_view(numbers, [12])
+            assert shown.untyped_storage()._cdata == numbers.untyped_storage()._cdata

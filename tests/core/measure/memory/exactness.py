@@ -50,9 +50,7 @@ def watched(spec: RunSpec, *, learn: bool = False) -> Watched:
     load_late_modules(spec)
     problem = prepare(spec, CPU)
     ledger = Ledger(0.0)
-    for name, tensor in (problem.parameters | problem.buffers).items():
-        ledger.register("parameters", [tensor], layer=int(name.partition(".")[0]))
-    ledger.register("data", problem.data)
+    ledger.register_problem(problem)
     with ledger:
         computed = compute(problem, ledger)
     if learn:

@@ -149,6 +149,27 @@ def test_that_high_orders_through_an_embedding_are_foretold_to_the_byte(
     )
 
 
+PRODUCTS = [
+    ("reverse_over_reverse", "cross_entropy", "rematerialize", False),
+    ("reverse_over_reverse", "mse", "none", True),
+    ("forward_over_reverse", "cross_entropy", "torch", False),
+    ("forward_over_reverse", "mse", "none", False),
+    ("reverse_over_forward", "cross_entropy", "none", False),
+    ("finite_difference", "mse", "torch", False),
+]
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_that_hessian_vector_products_are_foretold_to_the_byte(kind: str) -> None:
+    shape, layers = STACKS[kind]
+    for mode, loss, checkpointing, batched in PRODUCTS:
+        workload = {"kind": "hvp", "mode": mode, "vectors": 2, "batched": batched}
+        mitigation = {"checkpointing": {"kind": checkpointing}}
+        assert_foretold_to_the_byte(
+            run_of(layers, shape, loss=loss, workload=workload, mitigation=mitigation)
+        )
+
+
 @pytest.mark.parametrize("checkpointing", CHECKPOINTING)
 @pytest.mark.parametrize("wrt", ["parameters", "inputs"])
 def test_that_cross_entropy_in_doubles_is_foretold_to_the_byte(

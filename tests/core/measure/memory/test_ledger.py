@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import core.measure.memory.ledger as ledger_module
+from core.engine import tangents
 from core.engine.recorder import Recorder
 from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.ledger import Ledger, LedgerReport, PassCancelledError
@@ -186,6 +187,28 @@ def test_that_both_gradients_of_a_square_are_added_up_in_place() -> None:
     allocator = allocator_peak(torch.device("cpu"), compute)
     assert allocator is not None
     assert watch(compute).peak_bytes == allocator.peak_bytes == 3 * MIB
+
+
+def test_that_the_terms_of_a_tangent_are_added_anew() -> None:
+    """Uses of a product while its factors move: gradients have tangents, of two terms each."""
+    tangents.load()
+    used = torch.randn(MIB // 4, requires_grad=True)
+    along = torch.randn(MIB // 4)
+
+    def compute(recorder: Recorder) -> object:
+        with tangents.moving({"used": used}, [along]) as weights:
+            moved = weights["used"] * weights["used"]
+            with recorder.phase("forward"):
+                loss = (moved.tanh() * moved).sum()
+            with recorder.phase("gradient 1"):
+                (gradient,) = torch.autograd.grad(loss, weights["used"])
+                return tangents.tangent_of(gradient)
+
+    allocator = allocator_peak(torch.device("cpu"), compute)
+    assert allocator is not None
+    report = watch(compute)
+    assert {phase.name: phase.peak_bytes for phase in report.phases} == allocator.phases
+    assert report.peak_bytes == allocator.peak_bytes
 
 
 def test_that_categories_add_up_to_baseline_and_peak() -> None:
