@@ -62,9 +62,10 @@ def test_that_the_live_picture_and_the_final_one_hold_the_same_run(
     assert [row[0] for row in figures.phases.rows()[1]] == [phase.name for phase in result.phases]
     seconds = [row[1] for row in figures.time.rows()[1] if not row[2]]
     assert seconds == list(result.time.samples_s)
-    losses = [row[1] for row in figures.learning.rows()[1]]
-    assert losses == list(result.curves[0].y)
-    assert figures.learning.isVisible()
+    (learning,) = figures.charts.shown
+    assert learning.objectName() == "learningPlot"
+    assert [row[2] for row in learning.rows()[1]] == list(result.curves[0].y)
+    assert learning.isVisible()
 
 
 def test_that_a_page_built_during_a_run_catches_up(qtbot: object, tab: OpenTab) -> None:
@@ -88,6 +89,8 @@ def test_that_a_page_built_after_a_run_shows_its_result(qtbot: object, tab: Open
     qtbot.addWidget(late)
     assert late.figures.memory.peak()[1] == tab.result.memory.total_bytes
     assert len(late.figures.time.rows()[1]) == len(tab.result.time.samples_s)
+    (learning,) = late.figures.charts.shown
+    assert [row[2] for row in learning.rows()[1]] == list(tab.result.curves[0].y)
     assert "run finished" in late.figures.outcome_label.full_text
 
 
@@ -97,7 +100,7 @@ def test_that_a_new_run_wipes_the_picture_of_the_last_one(page: RunPage, tab: Op
     assert page.figures.memory.peak() is None
     assert page.figures.time.rows()[1] == []
     assert page.figures.phases.rows()[1] == []
-    assert page.figures.learning.isHidden()
+    assert page.figures.charts.shown == ()
 
 
 def test_that_the_crash_of_a_run_stands_in_its_tab(page: RunPage, tab: OpenTab) -> None:

@@ -1,0 +1,79 @@
+"""Time a repetition, and under it the charts that a run's workload draws."""
+
+from collections.abc import Iterable, Iterator
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
+from typing_extensions import override
+
+from core.results.charts import CHARTS, Curve, Point, form_of
+from hogui.plots.chart_plot import ChartPlot
+from hogui.plots.time_plot import TimePlot
+from hogui.splitter import GRIP, Splitter
+
+
+class ChartColumn(QScrollArea):
+    """Time and one chart are always in sight; more share the height while they fit and scroll when
+    they do not. A chart's plot is made with its first point."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._had_room_for = 0
+        """So many charts, when the minimum height was last said."""
+        self._plots: dict[str, ChartPlot] = {}
+        self._splitter = Splitter(Qt.Orientation.Vertical)
+        self._splitter.setChildrenCollapsible(False)
+        self.setWidget(self._splitter)
+        self.time = TimePlot(self._splitter)
+
+    @property
+    def shown(self) -> tuple[ChartPlot, ...]:
+        """The charts that have points, from the top down."""
+        return tuple(plot for plot in self._in_order() if not plot.isHidden())
+
+    def chart(self, name: str) -> ChartPlot:
+        """The plot of a chart, made if there is none yet."""
+        if name not in self._plots:
+            plot = ChartPlot(name, form_of(name))
+            self._plots[name] = plot
+            self._splitter.insertWidget(1 + list(self._in_order()).index(plot), plot)
+        return self._plots[name]
+
+    def append(self, point: Point) -> None:
+        """Draws one more point."""
+        self.chart(point.chart).append(point)
+        self._make_room()
+
+    def extend(self, curves: Iterable[Curve]) -> None:
+        """Draws stored curves."""
+        for curve in curves:
+            self.chart(curve.chart).extend(curve)
+        self._make_room()
+
+    def clear(self) -> None:
+        """Forgets everything; without points a chart is hidden."""
+        for plot in (self.time, *self._plots.values()):
+            plot.clear()
+        self._make_room()
+
+    @override
+    def minimumSizeHint(self) -> QSize:
+        """As high as the first two plots need."""
+        parts = [self.time, *self.shown[:1]]
+        needed = (part.minimumSizeHint().expandedTo(part.minimumSize()) for part in parts)
+        height = sum(size.height() for size in needed)
+        return QSize(super().minimumSizeHint().width(), height + (len(parts) - 1) * GRIP)
+
+    def _make_room(self) -> None:
+        if len(self.shown) != self._had_room_for:
+            self._had_room_for = len(self.shown)
+            self.updateGeometry()
+
+    def _in_order(self) -> Iterator[ChartPlot]:
+        for name in dict.fromkeys((*CHARTS, *self._plots)):
+            if name in self._plots:
+                yield self._plots[name]
