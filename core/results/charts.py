@@ -50,6 +50,12 @@ def form_of(chart: str) -> ChartForm:
     return CHARTS.get(chart) or ChartForm(chart.replace("_", " ").capitalize(), "x", "y", "")
 
 
+def reading_title(name: str) -> str:
+    """A reading's name as a table shows it: ``trace_estimate`` is ``Trace estimate``."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
 class Curve(BaseModel):
     """One curve of a chart.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from PySide6.QtWidgets import QSpinBox
@@ -243,6 +244,15 @@ def test_that_a_comparison_lists_ratios_and_only_what_differs() -> None:
     assert [(row.title, row.texts, row.key) for row in settings] == [
         ("Order", ("2", "3", "3"), "workload.order")
     ]
+
+
+def test_that_readings_stand_beside_each_other() -> None:
+    first, second = (_finished(preset("lecture-second-order").spec) for _ in range(2))
+    found = first.result.model_copy(update={"readings": {"trace": 40.123456789, "error": None}})
+    rows = comparison([replace(first, result=found), second, Compared("new", second.spec, None)])
+    texts = {row.title: row.texts for row in rows}
+    assert texts["Trace"] == ("40.1235", "–", "–")
+    assert texts["Error"] == ("not finite", "–", "–")
 
 
 def test_that_compared_memory_is_in_mib_however_much_it_is() -> None:
