@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.results.forecast import Finding
-from core.spec.data import DATA_KINDS, DigitsData
+from core.spec.data import DATA_KINDS
 from core.spec.declaration import Problem
 from core.spec.layers import LAYER_KINDS, LayerSpec
 from core.spec.measure import Measure
@@ -139,6 +139,8 @@ class ConfigurationPanel(QWidget):
 
     def _arrange(self) -> None:
         self.setObjectName("configurationPanel")
+        # What follows a workload's headings stands apart from the last of them.
+        self._data.setContentsMargins(0, 8, 0, 0)
         self._groups["model"].add_to_header(self._presets_button())
         contents = {
             "model": (self._stack, self._layers),
@@ -229,21 +231,14 @@ class ConfigurationPanel(QWidget):
 
     def _show_spec(self) -> None:
         spec = self._spec
-        is_maml = spec.workload.adapts
-        checkpointing = spec.mitigation.checkpointing
         self._stack.set_spec(spec.model)
         self._layers.set_stack(spec.model)
-        self._workload.set_spec(spec.workload)
-        self._loss.set_spec(spec)
-        self._data.set_spec(spec.data)
-        self._checkpointing.set_spec(checkpointing)
-        self._mitigation.set_spec(spec.mitigation)
-        self._measure.set_spec(spec.measure)
-        ways = isinstance(spec.data, DigitsData) and not is_maml
-        self._data.set_hidden(["batch_size"] if is_maml else ["ways"] if ways else [])
-        self._checkpointing.set_hidden(["segments"] if checkpointing.kind == "none" else [])
-        inner_loop = is_maml or spec.mitigation.inner_loop != "standard"
-        self._mitigation.set_hidden([] if inner_loop else ["inner_loop"])
+        self._workload.set_spec(spec.workload, spec)
+        self._loss.set_spec(spec, spec)
+        self._data.set_spec(spec.data, spec)
+        self._checkpointing.set_spec(spec.mitigation.checkpointing, spec)
+        self._mitigation.set_spec(spec.mitigation, spec)
+        self._measure.set_spec(spec.measure, spec)
         self._groups["measure"].set_summary(self._measure.differences())
         self._found = spec.problems()
         self._show_found()
@@ -261,6 +256,9 @@ class ConfigurationPanel(QWidget):
 
     def _show_notices(self) -> None:
         sentences = [each for each in notices(self._spec) if each not in self._said]
+        keys = [sentence.partition(" ")[0] for sentence in sentences]
+        for form in self._forms:
+            form.keep_shown(keys)
         for name in _GROUPS:
             mine = (sentence for sentence in sentences if _group_of(sentence) == name)
             self._lines[name][1].say("\n".join(mine))
