@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from core.results.charts import CHARTS, Curve, Point, form_of
 from hogui.plots.chart_plot import ChartPlot
+from hogui.plots.heat_map_plot import HeatMapPlot, Matrix
 from hogui.plots.time_plot import TimePlot
 from hogui.splitter import GRIP, Splitter
 
@@ -22,6 +23,7 @@ class ChartColumn(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._matrix: HeatMapPlot | None = None
         self._had_room_for = 0
         """So many charts, when the minimum height was last said."""
         self._plots: dict[str, ChartPlot] = {}
@@ -31,9 +33,10 @@ class ChartColumn(QScrollArea):
         self.time = TimePlot(self._splitter)
 
     @property
-    def shown(self) -> tuple[ChartPlot, ...]:
-        """The charts that have points, from the top down."""
-        return tuple(plot for plot in self._in_order() if not plot.isHidden())
+    def shown(self) -> tuple[ChartPlot | HeatMapPlot, ...]:
+        """The charts that have points, from the top down, and a matrix if there is one."""
+        plots = (*self._in_order(), *([self._matrix] if self._matrix is not None else []))
+        return tuple(plot for plot in plots if not plot.isHidden())
 
     def chart(self, name: str) -> ChartPlot:
         """The plot of a chart, made if there is none yet."""
@@ -54,8 +57,18 @@ class ChartColumn(QScrollArea):
             self.chart(curve.chart).extend(curve)
         self._make_room()
 
+    def show_matrix(self, matrix: Matrix | None) -> None:
+        """Draws a matrix under the charts, or none."""
+        if matrix is not None and self._matrix is None:
+            self._matrix = HeatMapPlot()
+            self._splitter.addWidget(self._matrix)
+        if self._matrix is not None:
+            self._matrix.set_matrix(matrix)
+        self._make_room()
+
     def clear(self) -> None:
         """Forgets everything; without points a chart is hidden."""
+        self.show_matrix(None)
         for plot in (self.time, *self._plots.values()):
             plot.clear()
         self._make_room()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from PySide6.QtWidgets import QApplication
 
@@ -67,3 +69,18 @@ def test_that_one_chart_stays_in_sight_and_more_scroll(column: ChartColumn) -> N
     assert column.minimumSizeHint().height() == with_one
     QApplication.processEvents()
     assert column.verticalScrollBar().maximum() > 0
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    title: str = "Hessian"
+    values: tuple[tuple[float, ...], ...] = ((1.0, 2.0), (2.0, -3.0))
+    borders: tuple[tuple[str, int], ...] = (("0.weight", 0), ("0.bias", 1))
+
+
+def test_that_a_matrix_stands_under_the_charts_until_the_next_run(column: ChartColumn) -> None:
+    column.show_matrix(_Matrix())
+    column.append(Point("learning", "outer loss", 0, 1.0))
+    assert [plot.objectName() for plot in column.shown] == ["learningPlot", "heatMapPlot"]
+    column.clear()
+    assert column.shown == ()
