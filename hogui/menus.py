@@ -19,7 +19,9 @@ class Menus:
         self._menu(
             bar, _tr("&Edit"), "undo", "redo", "", "copyResult", "copyPython", "", "preferences"
         )
-        self._menu(bar, _tr("&Run"), "run", "runAll", "", "cancel", "cancelAll")
+        run = self._menu(bar, _tr("&Run"), "run", "runAll", "", "cancel", "cancelAll", "")
+        self.variants = run.addMenu(_tr("Try a variant"))
+        self.variants.setToolTipsVisible(True)
         self._menu(
             bar,
             _tr("&View"),

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 from core.spec.presets import preset
 from hogui.actions import Actions
 from hogui.open_tab import OpenTab
 from hogui.pages.tabs import ConfigurationTabs
 from hogui.session import Session, free_name
+from hogui.variants_menu import fill_variants
 from hogui.workbench import FIRST_PRESET, Workbench
 
 
 class TabCommands(QObject):
-    """New, duplicate, rename, close, next, undo, redo, pause."""
+    """New, duplicate, variant, rename, close, next, undo, redo, pause."""
 
     def __init__(
         self,
@@ -24,6 +25,7 @@ class TabCommands(QObject):
         actions: Actions,
         workbench: Workbench,
         tabs: ConfigurationTabs,
+        variants: QMenu,
         window: QWidget,
     ) -> None:
         super().__init__(window)
@@ -42,6 +44,7 @@ class TabCommands(QObject):
         actions["nextTab"].triggered.connect(lambda: self._step(+1))
         actions["previousTab"].triggered.connect(lambda: self._step(-1))
         actions["pause"].toggled.connect(self._pause)
+        variants.aboutToShow.connect(lambda: self._list_variants(variants))
         session.currentChanged.connect(self._refresh)
         session.tabOpened.connect(self._observe)
         for tab in session.tabs:
@@ -73,6 +76,11 @@ class TabCommands(QObject):
 
     def _duplicate(self, tab: OpenTab) -> None:
         self._session.set_current(self._session.duplicate(tab))
+
+    def _list_variants(self, menu: QMenu) -> None:
+        tab = self._session.current
+        spec = tab.spec if tab is not None else None
+        fill_variants(menu, spec, lambda name: tab and self._session.open_variant(tab, name))
 
     def _reopen(self) -> None:
         tab = self._session.reopen()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from PySide6.QtCore import QMargins, Qt, Signal
@@ -32,6 +32,7 @@ from hogui.forms.note import Note
 from hogui.forms.spec_form import SpecForm, kind_field
 from hogui.icons import set_icon
 from hogui.tables.layer_editor import LayerEditor
+from hogui.variants_menu import fill_variants
 
 _MARGINS = QMargins(12, 8, 8, 12)
 _CHARACTERS = 62
@@ -48,11 +49,13 @@ class ConfigurationPanel(QWidget):
         specChanged: a new `RunSpec`, after an edit by the user.
         problemsChanged: `problems` are others than before.
         presetChosen: the name of a preset; whoever listens sets its spec.
+        variantChosen: the name of a variant of this spec; whoever listens opens it.
     """
 
     specChanged = Signal(object)
     problemsChanged = Signal()
     presetChosen = Signal(str)
+    variantChosen = Signal(str)
 
     def __init__(self, spec: RunSpec) -> None:
         super().__init__()
@@ -141,6 +144,7 @@ class ConfigurationPanel(QWidget):
         self.setObjectName("configurationPanel")
         # What follows a workload's headings stands apart from the last of them.
         self._data.setContentsMargins(0, 8, 0, 0)
+        self._groups["model"].add_to_header(self._variants_button())
         self._groups["model"].add_to_header(self._presets_button())
         contents = {
             "model": (self._stack, self._layers),
@@ -180,19 +184,18 @@ class ConfigurationPanel(QWidget):
             row.set_label_width(width)
 
     def _presets_button(self) -> QToolButton:
-        button = QToolButton()
-        button.setObjectName("presetsButton")
-        button.setText(self.tr("Presets"))
+        button = _menu_button("presetsButton", self.tr("Presets"), "preset", self._fill_presets)
         button.setToolTip(self.tr("Starts from one of the ready-made configurations"))
-        button.setProperty("role", "quiet")
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        set_icon(button, "preset", "text_secondary")
-        menu = QMenu(button)
-        menu.setToolTipsVisible(True)
-        menu.aboutToShow.connect(lambda: self._fill_presets(menu))
-        button.setMenu(menu)
         return button
+
+    def _variants_button(self) -> QToolButton:
+        text = self.tr("Variants")
+        button = _menu_button("variantsButton", text, "duplicate", self._fill_variants)
+        button.setToolTip(self.tr("Tries a smaller or larger configuration in a tab of its own"))
+        return button
+
+    def _fill_variants(self, menu: QMenu) -> None:
+        fill_variants(menu, self._spec, self.variantChosen.emit)
 
     def _fill_presets(self, menu: QMenu) -> None:
         if menu.actions():
@@ -271,6 +274,21 @@ class ConfigurationPanel(QWidget):
         if problems != self._problems:
             self._problems = problems
             self.problemsChanged.emit()
+
+
+def _menu_button(name: str, text: str, icon: str, fill: Callable[[QMenu], None]) -> QToolButton:
+    button = QToolButton()
+    button.setObjectName(name)
+    button.setText(text)
+    button.setProperty("role", "quiet")
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    set_icon(button, icon, "text_secondary")
+    menu = QMenu(button)
+    menu.setToolTipsVisible(True)
+    menu.aboutToShow.connect(lambda: fill(menu))
+    button.setMenu(menu)
+    return button
 
 
 def _group_of(text: str) -> str:
