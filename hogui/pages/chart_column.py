@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QEvent, QObject, QSize, Qt
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 from typing_extensions import override
 
@@ -24,8 +24,6 @@ class ChartColumn(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._matrix: HeatMapPlot | None = None
-        self._had_room_for = 0
-        """So many charts, when the minimum height was last said."""
         self._plots: dict[str, ChartPlot] = {}
         self._splitter = Splitter(Qt.Orientation.Vertical)
         self._splitter.setChildrenCollapsible(False)
@@ -49,13 +47,11 @@ class ChartColumn(QScrollArea):
     def append(self, point: Point) -> None:
         """Draws one more point."""
         self.chart(point.chart).append(point)
-        self._make_room()
 
     def extend(self, curves: Iterable[Curve]) -> None:
         """Draws stored curves."""
         for curve in curves:
             self.chart(curve.chart).extend(curve)
-        self._make_room()
 
     def show_matrix(self, matrix: Matrix | None) -> None:
         """Draws a matrix under the charts, or none."""
@@ -64,14 +60,12 @@ class ChartColumn(QScrollArea):
             self._splitter.addWidget(self._matrix)
         if self._matrix is not None:
             self._matrix.set_matrix(matrix)
-        self._make_room()
 
     def clear(self) -> None:
         """Forgets everything; without points a chart is hidden."""
         self.show_matrix(None)
         for plot in (self.time, *self._plots.values()):
             plot.clear()
-        self._make_room()
 
     @override
     def minimumSizeHint(self) -> QSize:
@@ -81,10 +75,12 @@ class ChartColumn(QScrollArea):
         height = sum(size.height() for size in needed)
         return QSize(super().minimumSizeHint().width(), height + (len(parts) - 1) * GRIP)
 
-    def _make_room(self) -> None:
-        if len(self.shown) != self._had_room_for:
-            self._had_room_for = len(self.shown)
+    @override
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """What the plots need becomes what the column needs."""
+        if event.type() is QEvent.Type.LayoutRequest:
             self.updateGeometry()
+        return super().eventFilter(watched, event)
 
     def _in_order(self) -> Iterator[ChartPlot]:
         for name in dict.fromkeys((*CHARTS, *self._plots)):
