@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 
 from core.results.device import Device
 from core.results.events import Event, Finished, Started
+from core.spec.orders import at_each_order
 from core.spec.run import RunSpec
 from core.spec.variants import variant
 from hogui.open_tab import OpenTab, RunState
@@ -113,6 +114,17 @@ class Session(QObject):
         opened = self.open(spec.with_changes({"name": title}), self._tabs.index(tab) + 1)
         self.set_current(opened)
         return opened
+
+    def open_orders(self, tab: OpenTab) -> tuple[OpenTab, ...]:
+        """A tab for each order of a tab's configuration, beside it; those that are open already
+        stay where they are."""
+        opened = []
+        position = self._tabs.index(tab) + 1
+        for spec in at_each_order(tab.spec):
+            known = next((other for other in self._tabs if other.spec == spec), None)
+            opened.append(known or self.open(spec, position))
+            position = self._tabs.index(opened[-1]) + 1
+        return tuple(opened)
 
     def close(self, tab: OpenTab) -> None:
         """Closes a tab; its run ends."""

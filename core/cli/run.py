@@ -45,7 +45,7 @@ def command(
     finished = measure(wanted, terminal(stderr=True), force=force, save_tensors=save_tensors)
     result = finished.result
     if folder is not None:
-        write_csv(finished, folder)
+        write_csv([finished], folder)
     if json:
         sys.stdout.write(result.model_dump_json(indent=2) + "\n")
     else:

@@ -84,24 +84,28 @@ def plain_ticks(low: float, high: float, at_most: int) -> Ticks:
 def log_ticks(low: float, high: float, at_most: int) -> Ticks:
     """Ticks for a logarithmic axis, whose range and positions are logarithms to base 10.
 
-    Powers of ten, so many of them that they fit; 2 and 5 times them where there would be fewer
-    than two; and round numbers within less than that.
+    Powers of ten, so many of them that they fit; 2 and 5 times them too where all of them do; and
+    round numbers within less than that.
     """
-    exponents = range(ceil(low), floor(high) + 1)
-    if len(exponents) > 1:
-        every = -(-len(exponents) // at_most)
-        chosen = [exponent for exponent in exponents if exponent % every == 0]
-        return Ticks([float(one) for one in chosen], [power_of_ten(one) for one in chosen])
     between = [
         (exponent + log10(factor), factor * 10.0**exponent)
         for exponent in range(floor(low), floor(high) + 1)
         for factor in (1, 2, 5)
         if low <= exponent + log10(factor) <= high
     ]
-    if len(between) > 1:
-        return Ticks([place for place, _ in between], [f"{value:g}" for _, value in between])
+    if 1 < len(between) <= at_most:
+        return Ticks([place for place, _ in between], [_log_label(value) for _, value in between])
+    exponents = range(ceil(low), floor(high) + 1)
+    if len(exponents) > 1:
+        every = -(-len(exponents) // at_most)
+        chosen = [exponent for exponent in exponents if exponent % every == 0]
+        return Ticks([float(one) for one in chosen], [power_of_ten(one) for one in chosen])
     values = [value for value in ticks(10.0**low, 10.0**high, at_most, Scale(1, "")) if value > 0]
     return Ticks([log10(value) for value in values], [f"{value:.6g}" for value in values])
+
+
+def _log_label(value: float) -> str:
+    return f"{value:g}" if _PLAIN[0] <= value < _PLAIN[1] else f"{value:.0e}".replace("e-0", "e-")
 
 
 def power_of_ten(exponent: int) -> str:

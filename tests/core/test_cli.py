@@ -342,8 +342,8 @@ def test_that_a_folder_that_cannot_be_made_is_refused_before_the_run(
 def test_that_an_unknown_command_is_answered_with_those_there_are(capsys: Output) -> None:
     said = refused(capsys, "mesure")
     assert said == (
-        "mesure is not a command; commands: run, forecast, check, compare, script, presets, "
-        "devices, history, export."
+        "mesure is not a command; commands: run, forecast, check, orders, compare, script, "
+        "presets, devices, history, export."
     )
 
 

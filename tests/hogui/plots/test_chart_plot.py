@@ -236,6 +236,8 @@ def test_that_the_part_of_a_curve_in_view_has_one_point_beyond_each_end():
 
 def test_that_ticks_of_a_logarithmic_axis_are_powers_of_ten():
     assert log_ticks(-2.5, 1.2, 8).labels == ["10⁻²", "10⁻¹", "1", "10"]
+    assert log_ticks(-0.1, 1.1, 5).labels == ["1", "2", "5", "10"]
+    assert log_ticks(-5.1, -3.9, 5).labels == ["1e-5", "2e-5", "5e-5", "1e-4"]
     assert log_ticks(-12.1, 0.1, 4).labels == ["10⁻¹²", "10⁻⁸", "10⁻⁴", "1"]
     assert power_of_ten(-10) == "10⁻¹⁰"
 
