@@ -10,12 +10,14 @@ from core.results.charts import CHARTS, Curve, Point, form_of
 from hogui.plots.chart_plot import ChartPlot
 from hogui.plots.heat_map_plot import HeatMapPlot, Matrix
 from hogui.plots.time_plot import TimePlot
+from hogui.plots.y_share import YShare
 from hogui.splitter import GRIP, Splitter
 
 
 class ChartColumn(QScrollArea):
-    """Time and one chart are always in sight; more share the height while they fit and scroll when
-    they do not. A chart's plot is made with its first point."""
+    """Time and one chart are always in sight, time alone where room is scarce; more share the
+    height while they fit and scroll when they do not. A chart's plot is made with its first
+    point."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -24,6 +26,8 @@ class ChartColumn(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._matrix: HeatMapPlot | None = None
+        self._is_scarce = False
+        self._shares: dict[str, YShare] = {}
         self._plots: dict[str, ChartPlot] = {}
         self._splitter = Splitter(Qt.Orientation.Vertical)
         self._splitter.setChildrenCollapsible(False)
@@ -42,6 +46,7 @@ class ChartColumn(QScrollArea):
             plot = ChartPlot(name, form_of(name))
             self._plots[name] = plot
             self._splitter.insertWidget(1 + list(self._in_order()).index(plot), plot)
+            self._share(name, plot)
         return self._plots[name]
 
     def append(self, point: Point) -> None:
@@ -67,10 +72,30 @@ class ChartColumn(QScrollArea):
         for plot in (self.time, *self._plots.values()):
             plot.clear()
 
+    def share_y(self, shares: dict[str, YShare]) -> None:
+        """Gives charts the vertical scale of those of the same name in other columns.
+
+        Args:
+            shares: by the name of a chart, the same object for all columns; new names are added.
+        """
+        self._shares = shares
+        for name, plot in self._plots.items():
+            self._share(name, plot)
+
+    def _share(self, name: str, plot: ChartPlot) -> None:
+        """A logarithmic axis stays alone: it may have to be a plain one, and decades compare."""
+        if not plot.form.log_y:
+            plot.share_y(self._shares.setdefault(name, YShare()))
+
+    def set_scarce(self, scarce: bool) -> None:
+        """Says whether others need the room more."""
+        self._is_scarce = scarce
+        self.updateGeometry()
+
     @override
     def minimumSizeHint(self) -> QSize:
-        """As high as the first two plots need."""
-        parts = [self.time, *self.shown[:1]]
+        """As high as what is always in sight."""
+        parts = [self.time, *([] if self._is_scarce else self.shown[:1])]
         needed = (part.minimumSizeHint().expandedTo(part.minimumSize()) for part in parts)
         height = sum(size.height() for size in needed)
         return QSize(super().minimumSizeHint().width(), height + (len(parts) - 1) * GRIP)

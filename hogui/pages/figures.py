@@ -310,6 +310,7 @@ class Figures(QWidget):
     def _be_narrow(self, narrow: bool) -> None:
         self.title_label.setVisible(narrow)
         self.result_table.setHidden(narrow)
+        self.charts.set_scarce(narrow)
         self.splitter.setSizes([6000, 4000] if narrow else [5500, 4500])
         self.setMinimumWidth(NARROWEST if narrow else 0)
         text = Qt.ToolButtonStyle.ToolButtonTextBesideIcon

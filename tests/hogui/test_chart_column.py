@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QApplication
 
 from core.results.charts import CHARTS, Curve, Point
 from hogui.pages.chart_column import ChartColumn
+from hogui.plots.frame import frame_clock
+from hogui.plots.y_share import YShare
 
 LAST = "a_later_one"
 """No chart of this version; it comes after all that are."""
@@ -69,6 +71,8 @@ def test_that_one_chart_stays_in_sight_and_more_scroll(column: ChartColumn) -> N
     assert column.minimumSizeHint().height() == with_one
     QApplication.processEvents()
     assert column.verticalScrollBar().maximum() > 0
+    column.set_scarce(True)
+    assert column.minimumSizeHint().height() == before
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,24 @@ def test_that_a_matrix_stands_under_the_charts_until_the_next_run(column: ChartC
     assert [plot.objectName() for plot in column.shown] == ["learningPlot", "heatMapPlot"]
     column.clear()
     assert column.shown == ()
+
+
+def test_that_charts_of_one_name_have_one_scale_while_they_share_it(
+    column: ChartColumn, qtbot: object
+) -> None:
+    other = ChartColumn()
+    qtbot.addWidget(other)
+    other.show()
+    shares: dict[str, YShare] = {}
+    column.append(Point("learning", "outer loss", 0, 1.0))
+    for each in (column, other):
+        each.share_y(shares)
+    other.append(Point("learning", "outer loss", 0, 9.0))
+    qtbot.waitUntil(lambda: not frame_clock().running)
+    mine, theirs = (each.chart("learning").canvas.box.viewRange()[1] for each in (column, other))
+    assert mine == theirs
+    assert mine[0] < 1.0 < 9.0 < mine[1]
+    for each in (column, other):
+        each.share_y({})
+    qtbot.waitUntil(lambda: not frame_clock().running)
+    assert column.chart("learning").canvas.box.viewRange()[1][1] < 9.0
