@@ -8,6 +8,7 @@ from core.spec.declaration import InvalidSpec
 from core.spec.presets import preset, presets
 from core.spec.run import RunSpec
 from core.spec.variants import VARIANTS, variant, variants
+from tests.random_specs import random_spec
 
 
 def a_spec(*layers: dict[str, object], shape: tuple[int, ...] = (8,), **parts: object) -> RunSpec:
@@ -59,7 +60,7 @@ def test_that_the_widths_of_an_embedding_and_of_channels_are_widths_too() -> Non
 
 def test_that_groups_still_divide_the_channels() -> None:
     spec = a_spec(
-        conv(24),
+        conv(36),
         {"kind": "group_norm", "num_groups": 4},
         TANH,
         conv(30, groups=6),
@@ -120,6 +121,14 @@ def test_that_every_variant_of_every_preset_can_run_and_has_the_same_output(one:
         assert other.problems() == ()
         assert other.model.output_shape == one.spec.model.output_shape
         assert other != one.spec.with_changes({"name": other.name})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_that_the_output_of_no_variant_differs_whatever_the_layers(seed: int) -> None:
+    spec = random_spec(seed)
+    for _, other in variants(spec):
+        assert other.problems() == ()
+        assert other.model.output_shape == spec.model.output_shape
 
 
 def test_that_a_configuration_with_problems_has_no_variants() -> None:
