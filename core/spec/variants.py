@@ -20,6 +20,8 @@ _WIDTHS: Final = ("out_features", "out_channels", "embedding_dim", "hidden_size"
 _INNER_WIDTHS: Final = ("dim_feedforward",)
 _DIVISORS: Final = ("groups", "num_groups", "num_heads")
 """Fields whose value divides the width that comes in, or goes out."""
+_INSIDE: Final = ("layers", "candidates")
+"""Fields that hold layers within a layer."""
 _LONGEST_UNIT: Final = 8
 
 
@@ -106,7 +108,8 @@ def _flattened(layers: list[_Layer]) -> Iterator[_Layer]:
     """Each layer before those that it contains."""
     for layer in layers:
         yield layer
-        yield from _flattened(layer.get("layers", []))
+        for name in _INSIDE:
+            yield from _flattened(layer.get(name, []))
 
 
 def _width(layer: _Layer) -> int | None:

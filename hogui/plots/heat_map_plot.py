@@ -44,21 +44,33 @@ _ARROWS = {
 }
 
 
+class Block(Protocol):
+    """Rows, and as many columns, that belong together: what they are called, and the first."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+
+
 class Matrix(Protocol):
-    """What is shown.
+    """A square matrix that is shown by fewer cells.
 
     Attributes:
         title: two or three words.
-        values: rows of cells, all of one length; NaN where one is not finite.
-        borders: what each block of rows and columns is called, and its first cell.
+        size: rows of the matrix.
+        cells: rows of cells that stand for even parts of the matrix; None where one is not finite.
+        blocks: in order, by entries of the matrix; the first begins at 0.
     """
 
     @property
     def title(self) -> str: ...
     @property
-    def values(self) -> tuple[tuple[float, ...], ...]: ...
+    def size(self) -> int: ...
     @property
-    def borders(self) -> tuple[tuple[str, int], ...]: ...
+    def cells(self) -> Sequence[Sequence[float | None]]: ...
+    @property
+    def blocks(self) -> Sequence[Block]: ...
 
 
 class HeatMapPlot(QWidget):
@@ -97,11 +109,10 @@ class HeatMapPlot(QWidget):
 
     def set_matrix(self, matrix: Matrix | None) -> None:
         """Shows another matrix, or none."""
-        values = np.array(matrix.values if matrix is not None else (), dtype=np.float64)
-        self._square.show_matrix(values, matrix.borders if matrix is not None else ())
+        self._square.show_matrix(matrix)
         self._title.setText(_tr(matrix.title) if matrix is not None else "")
         self.setAccessibleName(self.title)
-        self.setVisible(bool(values.size))
+        self.setVisible(matrix is not None)
         self._say()
 
     def set_cursor(self, cell: tuple[int, int] | None) -> None:
@@ -188,7 +199,8 @@ class _Square(QWidget):
         self._plot = plot
         self.values: Floats = np.empty((0, 0))
         self.cursor_cell: tuple[int, int] | None = None
-        self._borders: Sequence[tuple[str, int]] = ()
+        self._size = 0
+        self._blocks: Sequence[Block] = ()
         self.setMouseTracking(True)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
 
@@ -196,8 +208,12 @@ class _Square(QWidget):
     def minimumSizeHint(self) -> QSize:
         return QSize(_NAMES + _LEAST + _BAR_GAP + _BAR + _BAR_LABELS, _LEAST)
 
-    def show_matrix(self, values: Floats, borders: Sequence[tuple[str, int]]) -> None:
-        self.values, self._borders, self.cursor_cell = values, borders, None
+    def show_matrix(self, matrix: Matrix | None) -> None:
+        self.cursor_cell = None
+        self.values = np.empty((0, 0))
+        if matrix is not None:
+            self.values = np.array(matrix.cells, dtype=np.float64)
+            self._size, self._blocks = matrix.size, matrix.blocks
         self.update()
 
     # Where things are.
@@ -234,7 +250,7 @@ class _Square(QWidget):
     # What is said.
 
     def names(self) -> list[str]:
-        """What each row and column is called: its block, and which of the block's cells it is."""
+        """What each row and column is called: its block, and which of the block's entries."""
         return [self._name(cell) for cell in range(len(self.values))]
 
     def describe(self, cell: tuple[int, int]) -> str:
@@ -251,10 +267,17 @@ class _Square(QWidget):
         return form.format(low=_text(float(finite.min())), high=_text(float(finite.max())))
 
     def _name(self, cell: int) -> str:
-        name, first = next(
-            (border for border in reversed(self._borders) if border[1] <= cell), ("", 0)
-        )
-        return f"{name} {cell - first}".strip()
+        count = len(self.values)
+        first, end = (self._size * place // count for place in (cell, cell + 1))
+        (name, start), (last_name, last) = self._entry(first), self._entry(end - 1)
+        if last_name != name:
+            return f"{name} {start}…{last_name} {last}"
+        return f"{name} {start}…{last}" if end - first > 1 else f"{name} {start}"
+
+    def _entry(self, position: int) -> tuple[str, int]:
+        """The block of an entry, and its place there."""
+        block = next((block for block in reversed(self._blocks) if block.start <= position), None)
+        return (block.name, position - block.start) if block is not None else ("", position)
 
     def _largest(self) -> float:
         finite = np.abs(self.values[np.isfinite(self.values)])
@@ -279,13 +302,13 @@ class _Square(QWidget):
 
     def _paint_borders(self, painter: QPainter, area: QRectF) -> None:
         tokens, font = theme().tokens, theme().font(Size.SMALL)
-        metrics, side = QFontMetricsF(font), area.height() / len(self.values)
+        metrics, entry = QFontMetricsF(font), area.height() / self._size
         ratio = self.devicePixelRatioF()
-        ends = [*(first for _, first in self._borders), len(self.values)][1:]
+        ends = [*(block.start for block in self._blocks), self._size][1:]
         painter.setFont(font)
-        for (name, first), end in zip(self._borders, ends, strict=True):
-            offset, length = first * side, (end - first) * side
-            if first:
+        for block, end in zip(self._blocks, ends, strict=True):
+            offset, length = block.start * entry, (end - block.start) * entry
+            if block.start:
                 painter.setPen(hairline(tokens.text_secondary))
                 x, y = crisp(area.left() + offset, ratio), crisp(area.top() + offset, ratio)
                 painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
@@ -293,11 +316,11 @@ class _Square(QWidget):
             painter.setPen(QColor(tokens.text_secondary))
             if length >= _LEAST_LABEL:
                 box = QRectF(area.left() + offset, 0, length, area.top() - GRID)
-                text = fitting_text(metrics, length - 2, name)
+                text = fitting_text(metrics, length - 2, block.name)
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
             if length >= metrics.height():
                 box = QRectF(0, area.top() + offset, _NAMES - GRID, length)
-                text = fitting_text(metrics, box.width(), name)
+                text = fitting_text(metrics, box.width(), block.name)
                 side_of = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                 painter.drawText(box, side_of, text)
         painter.setPen(hairline(tokens.border_strong))

@@ -78,8 +78,9 @@ def test_that_one_chart_stays_in_sight_and_more_scroll(column: ChartColumn) -> N
 @dataclass(frozen=True)
 class _Matrix:
     title: str = "Hessian"
-    values: tuple[tuple[float, ...], ...] = ((1.0, 2.0), (2.0, -3.0))
-    borders: tuple[tuple[str, int], ...] = (("0.weight", 0), ("0.bias", 1))
+    size: int = 2
+    cells: tuple[tuple[float, ...], ...] = ((1.0, 2.0), (2.0, -3.0))
+    blocks: tuple[()] = ()
 
 
 def test_that_a_matrix_stands_under_the_charts_until_the_next_run(column: ChartColumn) -> None:

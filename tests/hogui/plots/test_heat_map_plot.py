@@ -15,10 +15,21 @@ from hogui.theme import DARK, LIGHT, Preference, theme
 
 
 @dataclass(frozen=True)
+class Block:
+    name: str
+    start: int
+
+
+@dataclass(frozen=True)
 class Matrix:
     title: str = "Hessian"
-    values: tuple[tuple[float, ...], ...] = ((4.0, -1.0, 0.0), (-1.0, -4.0, 2.0), (0.0, 2.0, 1.0))
-    borders: tuple[tuple[str, int], ...] = (("0.weight", 0), ("0.bias", 2))
+    size: int = 3
+    cells: tuple[tuple[float | None, ...], ...] = (
+        (4.0, -1.0, 0.0),
+        (-1.0, -4.0, 2.0),
+        (0.0, 2.0, 1.0),
+    )
+    blocks: tuple[Block, ...] = (Block("0.weight", 0), Block("0.bias", 2))
 
 
 @pytest.fixture
@@ -58,7 +69,7 @@ def test_that_colours_lie_between_those_at_equal_steps():
 
 
 def test_that_a_matrix_of_zeros_is_neutral_and_what_is_not_finite_has_a_colour_of_its_own(plot):
-    plot.set_matrix(Matrix(values=((0.0, math.nan), (math.inf, 0.0)), borders=()))
+    plot.set_matrix(Matrix(size=2, cells=((0.0, None), (math.inf, 0.0)), blocks=()))
     assert colour_of(plot, 0, 0) == QColor(LIGHT.diverging[2])
     assert colour_of(plot, 0, 1) == colour_of(plot, 1, 0) == QColor(LIGHT.border_strong)
     assert plot.rows()[1][0][1:] == [0.0, None]
@@ -70,6 +81,18 @@ def test_that_the_cell_under_the_pointer_is_read_out_by_the_names_of_its_blocks(
     assert plot.note.text() == "0.weight 1 × 0.bias 0: 2"
     plot.set_cursor(None)
     assert plot.note.text() == "from -4 to 4"
+
+
+def test_that_a_cell_of_many_entries_names_them_within_its_block(plot):
+    """Seven entries in three cells: 0 and 1, 2 and 3, 4 to 6."""
+    plot.set_matrix(Matrix(size=7, blocks=(Block("a", 0), Block("b", 3), Block("c", 4))))
+    assert plot.rows()[0] == ["", "a 0…1", "a 2…b 0", "c 0…2"]
+    border = plot._square.area().left() + plot._square.area().width() * 3 / 7
+    image = plot.grab().toImage()
+    y = int(plot.place_of(0, 2).y())
+    x = int(border + plot._square.x())
+    colours = [image.pixelColor(x + step, y) for step in (-1, 0, 1)]
+    assert QColor(LIGHT.text_secondary) in colours
 
 
 def test_that_every_cell_is_found_where_it_is_painted(plot):
@@ -137,5 +160,5 @@ def test_that_there_is_nothing_to_see_without_a_matrix(plot):
 
 
 def test_that_a_matrix_without_one_finite_cell_says_so(plot):
-    plot.set_matrix(Matrix(values=((math.nan,),), borders=()))
+    plot.set_matrix(Matrix(size=1, cells=((None,),), blocks=()))
     assert plot.note.text() == "no cell is finite"
