@@ -71,6 +71,13 @@ def _declared() -> tuple[Declared, ...]:
         Declared("preferences", tr("Preferences…"), "settings", "Ctrl+,"),
         Declared("run", tr("Run"), "run", "Ctrl+Return", tr("Measure this tab's configuration")),
         Declared("runAll", tr("Run all tabs"), "queue", "Ctrl+Shift+Return"),
+        Declared(
+            "measureOrders",
+            tr("Measure every order"),
+            "",
+            "Ctrl+Alt+O",
+            tr("Measure this tab's configuration at each order, and how its cost grows"),
+        ),
         Declared("cancel", tr("Cancel"), "cancel", "Ctrl+.", tr("End this tab's run")),
         Declared("cancelAll", tr("Cancel all runs"), "", "Ctrl+Shift+."),
         Declared(

@@ -122,7 +122,7 @@ class MainWindow(Frame):
             self.session, choices, self.forecasts, self.tool_bar.forecast, self
         )
         self.tab_commands = TabCommands(
-            self.session, self.commands, self.workbench, self.tabs, self
+            self.session, self.commands, self.workbench, self.tabs, self.menus.variants, self
         )
         self.files = FileCommands(
             self.session, self.commands, self._kept.recents, self.menus.recents, self

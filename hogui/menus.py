@@ -19,7 +19,10 @@ class Menus:
         self._menu(
             bar, _tr("&Edit"), "undo", "redo", "", "copyResult", "copyPython", "", "preferences"
         )
-        self._menu(bar, _tr("&Run"), "run", "runAll", "", "cancel", "cancelAll")
+        run = self._menu(bar, _tr("&Run"), "run", "runAll", "measureOrders", "")
+        self.variants = run.addMenu(_tr("Try a variant"))
+        self.variants.setToolTipsVisible(True)
+        self._add(run, "", "cancel", "cancelAll")
         self._menu(
             bar,
             _tr("&View"),

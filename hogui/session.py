@@ -12,7 +12,9 @@ from PySide6.QtCore import QObject, Signal
 
 from core.results.device import Device
 from core.results.events import Event, Finished, Started
+from core.spec.orders import at_each_order
 from core.spec.run import RunSpec
+from core.spec.variants import variant
 from hogui.open_tab import OpenTab, RunState
 from hogui.run_worker import Job, RunWorker, Source
 
@@ -100,6 +102,29 @@ class Session(QObject):
         name = free_name(tab.name, {other.name for other in self._tabs})
         spec = tab.spec.model_copy(update={"name": name})
         return self.open(spec, self._tabs.index(tab) + 1)
+
+    def open_variant(self, tab: OpenTab, name: str) -> OpenTab:
+        """Opens a variant of a tab's configuration beside it, and brings it to the front.
+
+        Raises:
+            InvalidSpec: there is no such variant of it.
+        """
+        spec = variant(tab.spec, name)
+        title = free_name(spec.name, {other.name for other in self._tabs})
+        opened = self.open(spec.with_changes({"name": title}), self._tabs.index(tab) + 1)
+        self.set_current(opened)
+        return opened
+
+    def open_orders(self, tab: OpenTab) -> tuple[OpenTab, ...]:
+        """A tab for each order of a tab's configuration, beside it; those that are open already
+        stay where they are."""
+        opened = []
+        position = self._tabs.index(tab) + 1
+        for spec in at_each_order(tab.spec):
+            known = next((other for other in self._tabs if other.spec == spec), None)
+            opened.append(known or self.open(spec, position))
+            position = self._tabs.index(opened[-1]) + 1
+        return tuple(opened)
 
     def close(self, tab: OpenTab) -> None:
         """Closes a tab; its run ends."""

@@ -12,6 +12,7 @@ from hogui.open_tab import OpenTab
 from hogui.pages.compare_strip import CompareStrip
 from hogui.pages.run_page import RunPage
 from hogui.plots.links import link, unlink
+from hogui.plots.y_share import YShare
 from hogui.session import MOST_TABS_AT_ONCE, Session
 
 
@@ -119,7 +120,9 @@ class SideBySide(QObject):
         own = tabs.index(host.tab)
         host.show_beside(figures[:own], figures[own + 1 :])
         link([plot for each in figures for plot in (each.memory, each.time)])
+        shares: dict[str, YShare] = {}
         for each in figures:
+            each.charts.share_y(shares)
             each.stand_beside(len(figures))
             each.show()
         if self._strip is None:
@@ -132,6 +135,7 @@ class SideBySide(QObject):
         """Every figure goes back to its own page."""
         for page in self._shown:
             unlink([page.figures.memory, page.figures.time])
+            page.figures.charts.share_y({})
             page.figures.stand_alone()
             page.show_alone()
         if self._strip is not None:

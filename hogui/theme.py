@@ -61,6 +61,8 @@ class Tokens:
     warning_surface: str
     success: str
     grid_line: str
+    diverging: tuple[str, ...]
+    """Colours of signed figures at equal steps: lowest, zero in the middle, highest."""
     runs: tuple[RunMark, ...]
 
 
@@ -99,6 +101,7 @@ LIGHT = Tokens(
     warning_surface="#FDF3DC",
     success="#0B7A5B",
     grid_line="#E9EBEF",
+    diverging=("#00436B", "#4F9FCC", "#FFFFFF", "#E58C52", "#7D3100"),
     runs=_run_marks("#0072B2", "#D55E00", "#009E73", "#A8528A", "#9A7400", "#3A3F4A"),
 )
 
@@ -125,6 +128,7 @@ DARK = Tokens(
     warning_surface="#39301D",
     success="#4CC9A0",
     grid_line="#2A2E38",
+    diverging=("#A6DCFF", "#2C7DB0", "#1E2128", "#B5581C", "#FFC594"),
     runs=_run_marks("#56B4E9", "#F08A3C", "#2FC79A", "#DE94BE", "#F0E442", "#C9CED8"),
 )
 

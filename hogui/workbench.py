@@ -113,6 +113,7 @@ class Workbench(QObject):
         if place.content is None:
             page = RunPage(tab, place)
             page.forceWanted.connect(partial(self._session.run, tab, force=True))
+            page.variantWanted.connect(partial(self._session.open_variant, tab))
             if not self._splitter_state.isEmpty():
                 page.splitter.restoreState(self._splitter_state)
             page.splitter.splitterMoved.connect(partial(self._splitter_moved, page))

@@ -15,9 +15,10 @@ from rich.text import Text
 from core.cli.interleaving import take_turns
 from core.cli.refusal import Refused
 from core.cli.spec_argument import read_spec
-from core.cli.summary import mib, ms, new_table
+from core.cli.summary import mib, ms, new_table, number
 from core.cli.terminal import terminal
 from core.history import History, HistoryError, UnknownRun
+from core.results.charts import reading_title
 from core.results.comparison import Comparison, compare, leaves
 from core.results.interleaved import Compared, PairTimed
 from core.results.measurement import Measurement
@@ -116,6 +117,7 @@ def _facts(run: Measurement) -> dict[str, object]:
         "verdict": time.verdict if time else None,
         "check_relative_error": check.relative_error if check else None,
         "check_passed": check.passed if check else None,
+        "readings": run.readings,
     }
 
 
@@ -133,6 +135,8 @@ def _table(found: Sequence[Measurement], comparisons: Sequence[Comparison]) -> T
     table = new_table([""], [run.run_id[:12] for run in found])
     for label, cell in _FIGURES:
         table.add_row(label, *map(cell, found, [None, *comparisons]))
+    for name in dict.fromkeys(name for run in found for name in run.readings):
+        table.add_row(reading_title(name), *(_reading(run, name) for run in found))
     keys = list(dict.fromkeys(one.key for each in comparisons for one in each.differences))
     values = [leaves(run.spec) for run in found]
     for key in keys[:MOST_KEYS]:
@@ -176,6 +180,10 @@ def _check(run: Measurement, _: Comparison | None) -> str:
     error = run.check.relative_error
     words = "passed" if run.check.passed else "failed"
     return words if error is None else f"{error:.1e} {words}"
+
+
+def _reading(run: Measurement, name: str) -> str:
+    return number(run.readings[name]) if name in run.readings else "–"
 
 
 _FIGURES: Final[tuple[tuple[str, Callable[[Measurement, Comparison | None], str]], ...]] = (

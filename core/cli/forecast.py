@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from core.cli.refusal import Refused
-from core.cli.spec_argument import read_spec
+from core.cli.spec_argument import VariantOption, read_spec
 from core.cli.summary import print_forecast
 from core.cli.terminal import terminal
 from core.isolation import NotReady, forecaster
@@ -41,6 +41,7 @@ def command(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
     ] = None,
+    variant: VariantOption = None,
     on: Annotated[
         str | None,
         typer.Option(
@@ -51,7 +52,7 @@ def command(
     ] = None,
 ) -> int:
     """Predicts, and prints what there is to know before running."""
-    wanted = read_spec(spec, changes or [])
+    wanted = read_spec(spec, changes or [], variant)
     memory = None if on is None else device_memory(on)
     asked = forecaster()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -69,17 +69,18 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
-def write_csv(finished: Finished, folder: Path) -> None:
-    """Writes the CSV files of one run.
+def write_csv(runs: Sequence[Finished], folder: Path) -> None:
+    """Writes the CSV files of some runs.
 
     Raises:
         Refused: they cannot be written.
     """
     try:
-        export_csv([(finished.result, finished.timeline)], folder)
+        export_csv([(run.result, run.timeline) for run in runs], folder)
     except OSError as error:
+        are = "the run is" if len(runs) == 1 else "the runs are"
         raise Refused(
-            f"--csv: {folder} cannot be written to: {error.strerror}; the run is in the history.",
+            f"--csv: {folder} cannot be written to: {error.strerror}; {are} in the history.",
             status=1,
         ) from None
 

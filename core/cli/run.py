@@ -10,7 +10,7 @@ import typer
 
 from core.cli.measuring import exit_status, measure, writable_folder, write_csv
 from core.cli.refusal import Refused
-from core.cli.spec_argument import read_spec
+from core.cli.spec_argument import VariantOption, read_spec
 from core.cli.summary import print_summary
 from core.cli.terminal import terminal
 from core.results.outcome import Outcome
@@ -32,19 +32,20 @@ def command(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
     ] = None,
+    variant: VariantOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Runs what would be refused as too large.")
     ] = False,
 ) -> int:
     """Measures, writes what was asked for, and returns the outcome as exit status."""
-    wanted = read_spec(spec, changes or [])
+    wanted = read_spec(spec, changes or [], variant)
     if save_tensors is not None and not _is_folder(save_tensors.absolute().parent):
         raise Refused(f"--save-tensors: {save_tensors.parent} is not a folder.")
     folder = None if csv is None else writable_folder(csv)
     finished = measure(wanted, terminal(stderr=True), force=force, save_tensors=save_tensors)
     result = finished.result
     if folder is not None:
-        write_csv(finished, folder)
+        write_csv([finished], folder)
     if json:
         sys.stdout.write(result.model_dump_json(indent=2) + "\n")
     else:

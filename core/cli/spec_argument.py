@@ -5,16 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from core.cli.refusal import Refused
 from core.spec.declaration import InvalidSpec
 from core.spec.presets import preset
 from core.spec.run import RunSpec, value_from
+from core.spec.variants import VARIANTS, variant
+
+VariantOption = Annotated[
+    str | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME",
+        help="A smaller or larger one: " + ", ".join(each.name for each in VARIANTS) + ".",
+    ),
+]
 
 
-def read_spec(argument: str, changes: Sequence[str]) -> RunSpec:
-    """The spec that ``SPEC`` and ``--set KEY=VALUE …`` name, ready to run.
+def read_spec(argument: str, changes: Sequence[str], wanted_variant: str | None = None) -> RunSpec:
+    """The spec that ``SPEC``, ``--set KEY=VALUE …`` and ``--variant NAME`` name, ready to run.
 
     Raises:
         Refused: with one sentence for each thing that is wrong.
@@ -26,7 +38,12 @@ def read_spec(argument: str, changes: Sequence[str]) -> RunSpec:
     problems = spec.problems()
     if problems:
         raise Refused(*(problem.sentence for problem in problems))
-    return spec
+    if wanted_variant is None:
+        return spec
+    try:
+        return variant(spec, wanted_variant)
+    except InvalidSpec as error:
+        raise Refused(f"--{error}") from None
 
 
 def _read(argument: str) -> RunSpec:

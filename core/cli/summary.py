@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from core.results.charts import reading_title
 from core.results.forecast import Forecast
 from core.results.measurement import Check, Measurement
 from core.results.statistics import explain
@@ -96,11 +97,11 @@ def _figures(result: Measurement) -> Table:
         for failure in result.check.failures:
             table.add_row("", Text(failure, "red"))
     for name, value in result.readings.items():
-        table.add_row(name.replace("_", " ").capitalize(), _number(value))
+        table.add_row(reading_title(name), number(value))
     for curve in result.curves:
         first, last = curve.y[0], curve.y[-1]
         table.add_row(
-            curve.name.capitalize(), f"{_number(first)} → {_number(last)} in {len(curve.y)} points"
+            curve.name.capitalize(), f"{number(first)} → {number(last)} in {len(curve.y)} points"
         )
     table.add_row("Device", f"{environment.device} ({environment.device_name})")
     table.add_row("Run", result.run_id)
@@ -156,5 +157,6 @@ def ms(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1e3:,.4g}"
 
 
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4g}"
+def number(value: float | None) -> str:
+    """Six digits of a number without a unit."""
+    return "not finite" if value is None else f"{value:.6g}"

@@ -29,7 +29,7 @@ def main() -> int:
     try:
         folder = writable_folder(FOLDER)
         finished = measure(preset(PRESET).spec, terminal(stderr=True))
-        write_csv(finished, folder)
+        write_csv([finished], folder)
     except Refused as refusal:
         print(*refusal.sentences, sep="\n", file=sys.stderr)
         return refusal.status

@@ -45,12 +45,14 @@ MEMORY_COLUMNS: Final = ("run_id", "source", "t_s", "phase", "total_bytes", *CAT
 TIME_COLUMNS: Final = ("run_id", "repetition", "seconds")
 PHASE_COLUMNS: Final = ("run_id", *Phase.model_fields)
 LAYER_COLUMNS: Final = ("run_id", *LayerCost.model_fields)
+CURVE_COLUMNS: Final = ("run_id", "chart", "curve", "x", "y", "low", "high")
+READING_COLUMNS: Final = ("run_id", "name", "value")
 
 _AS_JSON = (bool, list, tuple, dict)
 
 
 def export_csv(runs: Iterable[Run], folder: Path) -> tuple[Path, ...]:
-    """Writes runs.csv, memory.csv, time.csv, phases.csv and layers.csv.
+    """Writes runs.csv, memory.csv, time.csv, phases.csv, layers.csv, curves.csv and readings.csv.
 
     Files of these names are replaced, each whole or not at all. Runs are taken one after the
     other, so any number of them fits.
@@ -72,18 +74,23 @@ def export_csv(runs: Iterable[Run], folder: Path) -> tuple[Path, ...]:
         times = _Table(folder / "time.csv", TIME_COLUMNS, stack)
         phases = _Table(folder / "phases.csv", PHASE_COLUMNS, stack)
         layers = _Table(folder / "layers.csv", LAYER_COLUMNS, stack)
+        curves = _Table(folder / "curves.csv", CURVE_COLUMNS, stack)
+        readings = _Table(folder / "readings.csv", READING_COLUMNS, stack)
         for result, timeline in runs:
             results.append(result)
             memory.write(_memory_rows(result.run_id, timeline))
             times.write(_time_rows(result))
             phases.write((result.run_id, *row.model_dump().values()) for row in result.phases)
             layers.write((result.run_id, *row.model_dump().values()) for row in result.layers)
+            curves.write(_curve_rows(result))
+            readings.write((result.run_id, *reading) for reading in result.readings.items())
         rows = [run_row(result) for result in results]
         spec_columns = dict.fromkeys(key for row in rows for key in row if key.startswith("spec."))
         columns = (*RUN_COLUMNS, *spec_columns, *ENVIRONMENT_COLUMNS)
         table = _Table(folder / "runs.csv", columns, stack)
         table.write([row.get(column) for column in columns] for row in rows)
-        return tuple(part.finish() for part in (table, memory, times, phases, layers))
+        tables = (table, memory, times, phases, layers, curves, readings)
+        return tuple(part.finish() for part in tables)
 
 
 def run_row(result: Measurement) -> dict[str, object]:
@@ -144,6 +151,14 @@ def _time_rows(result: Measurement) -> Iterator[Row]:
     samples = result.time.samples_s if result.time is not None else ()
     for index, seconds in enumerate(samples):
         yield result.run_id, index, seconds
+
+
+def _curve_rows(result: Measurement) -> Iterator[Row]:
+    for curve in result.curves:
+        nothing = (None,) * len(curve.x)
+        ends = curve.low or nothing, curve.high or nothing
+        for point in zip(curve.x, curve.y, *ends, strict=True):
+            yield result.run_id, curve.chart, curve.name, *point
 
 
 _RETURN_AND_FEED: Final = "\r\n"

@@ -45,6 +45,17 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
 """Every chart by its name, in the order in which they are shown."""
 
 
+def form_of(chart: str) -> ChartForm:
+    """How a chart is labelled; one that this version does not know, by its bare name."""
+    return CHARTS.get(chart) or ChartForm(chart.replace("_", " ").capitalize(), "x", "y", "")
+
+
+def reading_title(name: str) -> str:
+    """A reading's name as a table shows it: ``trace_estimate`` is ``Trace estimate``."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
 class Curve(BaseModel):
     """One curve of a chart.
 

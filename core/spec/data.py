@@ -17,7 +17,11 @@ DIGITS_PER_CLASS = 174
 class _Data(Spec):
     kind: str
     batch_size: int = declare(
-        64, label="Batch size", help="Examples in one computation; unused by MAML.", minimum=1
+        64,
+        label="Batch size",
+        help="Examples in one computation; unused by MAML.",
+        minimum=1,
+        when={"workload.examples": ("batch", "halves")},
     )
 
 
@@ -47,6 +51,7 @@ class DigitsData(_Data):
         help="Classes in a task; support and query are multiples of it.",
         minimum=2,
         maximum=DIGIT_CLASSES,
+        when={"workload.examples": ("tasks",)},
     )
 
 

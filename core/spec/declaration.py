@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Final, Literal, TypeGuard, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,9 @@ _WHOLE_KINDS: Final = ("int", "int_or_auto", "int_or_pair", "shape")
 
 class Spec(BaseModel):
     """Base of every spec value: frozen, no unknown keys, no silent conversion."""
+
+    headings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Under which headings a form shows fields, by their names; the others stand above."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -89,6 +92,8 @@ class DeclaredField:
     advanced: bool
     auto: str | None
     """The word that stands for "chosen by the program" or "as another field", if there is one."""
+    when: tuple[tuple[str, Container[Any]], ...] = ()
+    """What others have to be for the field to have an effect."""
 
     @property
     def allowed(self) -> str:
@@ -121,6 +126,19 @@ class DeclaredField:
             if isinstance(number, int | float)
         )
 
+    def takes_effect(self, owner: Spec, run: Spec | None = None) -> bool:
+        """Does the field's value matter, as the others are set?
+
+        Args:
+            owner: the value that the field belongs to.
+            run: the whole that it is part of, None where there is none.
+        """
+        return all(
+            _reached(key, owner, run) in values
+            for key, values in self.when
+            if "." not in key or run is not None
+        )
+
     def _limits(self) -> str:
         low, high = _number_text(self.minimum), _number_text(self.maximum)
         if low and high:
@@ -140,6 +158,7 @@ def declare(
     maximum: float | None = None,
     advanced: bool = False,
     file: bool = False,
+    when: Mapping[str, Container[Any]] | None = None,
 ) -> Any:
     """Declares a spec field once, for validation, forms, tables, CSVs and error sentences.
 
@@ -152,19 +171,27 @@ def declare(
         maximum: greatest allowed number; whole numbers end at LARGEST_WHOLE where it is left out.
         advanced: true for a field that a form shows only on demand.
         file: true for text that is the path of a file.
+        when: the values that other fields must have for this one to have an effect; a form hides it
+            otherwise. A bare name is a field beside it, a dotted one, such as
+            ``workload.examples``, is reached from the whole run.
     """
-    return Field(
-        default,
-        title=label,
-        description=help,
-        json_schema_extra={
-            "unit": unit,
-            "minimum": minimum,
-            "maximum": maximum,
-            "advanced": advanced,
-            "file": file,
-        },
-    )
+    extra: dict[str, Any] = {
+        "unit": unit,
+        "minimum": minimum,
+        "maximum": maximum,
+        "advanced": advanced,
+        "file": file,
+        "when": when or {},
+    }
+    return Field(default, title=label, description=help, json_schema_extra=extra)
+
+
+def _reached(key: str, owner: Spec, run: Spec | None) -> object:
+    """The value of a field, or of whatever its class says of itself; None where it has neither."""
+    value: object = run if "." in key else owner
+    for part in key.split("."):
+        value = getattr(value, part, None)
+    return value
 
 
 def _number_text(number: float | None) -> str:
@@ -202,6 +229,7 @@ def _describe(name: str, info: FieldInfo) -> DeclaredField | None:
     kind = _kind(members, bool(extra["file"]))
     words = [argument for member in members for argument in _literals(member)]
     minimum, maximum = extra["minimum"], extra["maximum"]
+    when: Any = extra["when"]
     if maximum is None and kind in _WHOLE_KINDS:
         maximum = LARGEST_WHOLE
     return DeclaredField(
@@ -216,6 +244,7 @@ def _describe(name: str, info: FieldInfo) -> DeclaredField | None:
         choices=tuple(words) if kind == "choice" else (),
         advanced=bool(extra["advanced"]),
         auto=str(words[0]) if kind == "int_or_auto" and words else None,
+        when=tuple(when.items()),
     )
 
 

@@ -21,6 +21,7 @@ class Checkpointing(Spec):
         label="Segments",
         help="Into how many runs of layers the stack is cut; auto is about the square root.",
         minimum=1,
+        when={"kind": ("torch", "rematerialize")},
     )
 
 
@@ -33,6 +34,7 @@ class Mitigation(Spec):
         label="Inner loop",
         help="standard keeps the graph of every inner step; checkpoint keeps the weights alone "
         "and computes each step again. Used by MAML.",
+        when={"workload.adapts": (True,)},
     )
     accumulation: Literal[1] = declare(
         1, label="Accumulation", help="Parts of the batch computed one after the other."

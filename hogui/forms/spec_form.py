@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, get_args
 
 from pydantic import ValidationError
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QToolButton, QVBoxLayout, QWidget
 
 from core.spec.declaration import (
     DeclaredField,
@@ -58,11 +59,13 @@ class SpecForm(QWidget):
         self._classes = tuple(classes)
         self._path = path
         self._spec: Spec | None = None
-        self._hidden: frozenset[str] = frozenset()
+        self._run: Spec | None = None
+        self._kept: frozenset[str] = frozenset()
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(4)
         self._rows: dict[str, FormRow] = {}
+        self._headings: dict[str, QLabel] = {}
         self._fields = {cls: _fields(cls, kind, only) for cls in self._classes}
         for cls in self._classes:
             for field in self._fields[cls].values():
@@ -72,20 +75,27 @@ class SpecForm(QWidget):
         )
         self._more = self._disclosure() if has_advanced else None
 
-    def set_spec(self, spec: Spec) -> None:
-        """Shows a value of one of the classes; emits nothing, keeps focus, cursor and drafts."""
+    def set_spec(self, spec: Spec, run: Spec | None = None) -> None:
+        """Shows a value of one of the classes; emits nothing, keeps focus, cursor and drafts.
+
+        Args:
+            spec: the value.
+            run: the whole that it is part of, which fields without effect depend on.
+        """
         fields = self._fields[type(spec)]
         if self._spec is None or type(spec) is not type(self._spec):
             self._adopt(fields)
-        self._spec = spec
+            self._arrange(type(spec))
+        self._spec, self._run = spec, run
         values = spec.model_dump(mode="json", include=set(fields))
         for name in fields:
             self._rows[name].set_value(values[name])
         self._show_rows()
 
-    def set_hidden(self, names: Iterable[str]) -> None:
-        """Hides fields that have no effect now; those with a refused value stay."""
-        self._hidden = frozenset(names)
+    def keep_shown(self, keys: Iterable[str]) -> None:
+        """Names the fields, by their dotted keys, that are shown though they have no effect now,
+        because something is said of them."""
+        self._kept = frozenset(keys)
         self._show_rows()
 
     def show_problems(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -167,6 +177,29 @@ class SpecForm(QWidget):
             else:
                 row.discard_draft()
 
+    def _arrange(self, cls: type[Spec]) -> None:
+        """Orders the rows as a class declares them, those under headings last."""
+        headed = {name: title for title, names in cls.headings.items() for name in names}
+        fields = list(self._fields[cls])
+        widgets: list[QWidget] = [self._rows[name] for name in fields if name not in headed]
+        for title in cls.headings:
+            widgets.append(self._heading(title))
+            widgets += [self._rows[name] for name in fields if headed.get(name) == title]
+        for place, widget in enumerate(widgets):
+            if self._layout.indexOf(widget) != place:
+                self._layout.insertWidget(place, widget)
+        rows = [widget for widget in widgets if isinstance(widget, FormRow)]
+        for earlier, later in pairwise(rows):
+            QWidget.setTabOrder(earlier.input_widget(), later.input_widget())
+
+    def _heading(self, title: str) -> QLabel:
+        if title not in self._headings:
+            label = QLabel(declared_text(title), self)
+            label.setProperty("role", "secondary")
+            label.setContentsMargins(0, 4, 0, 0)
+            self._headings[title] = label
+        return self._headings[title]
+
     def _take(self, row: FormRow) -> None:
         assert self._spec is not None, "set_spec comes first"
         if row.field.name == "kind":
@@ -216,9 +249,17 @@ class SpecForm(QWidget):
         if self._more is not None:
             self._more.setVisible(bool(advanced))
         for name, row in self._rows.items():
-            wanted = name in fields and name not in self._hidden
+            wanted = name in fields and self._takes_effect(fields[name])
             folded = name in advanced and not is_unfolded
-            row.setVisible((wanted and not folded) or (name in fields and bool(row.sentence)))
+            is_said_of = name in fields and (bool(row.sentence) or row.key in self._kept)
+            row.setVisible((wanted and not folded) or is_said_of)
+        headings = type(self._spec).headings if self._spec is not None else {}
+        for title, label in self._headings.items():
+            mine = headings.get(title, ())
+            label.setVisible(any(not self._rows[name].isHidden() for name in mine))
+
+    def _takes_effect(self, field: DeclaredField) -> bool:
+        return self._spec is not None and field.takes_effect(self._spec, self._run)
 
 
 def kind_field(label: str, help: str, classes: Iterable[type[Spec]]) -> DeclaredField:

@@ -1,6 +1,6 @@
 """Tabs side by side: which settings differ, what that does to peak and time, what to doubt."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QCoreApplication, QSize, Qt
@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
+from core.results.charts import reading_title
 from core.results.comparison import Comparison, compare
 from core.results.measurement import Measurement
 from core.spec.declaration import Spec, declared_field
@@ -55,7 +56,8 @@ class Row:
 def comparison(
     tabs: Sequence[Compared], verdicts: Sequence[Comparison | None] = ()
 ) -> tuple[Row, ...]:
-    """Peak, time and verdict relative to the first, then the settings that differ.
+    """Peak, time and verdict relative to the first, readings and checks, then the settings that
+    differ.
 
     Args:
         tabs: from left to right.
@@ -68,6 +70,7 @@ def comparison(
         _figures(_tr("Peak above baseline, {unit}"), peaks, BYTES[2]),
         _figures(_tr("Median time, {unit}"), times, seconds),
         *_verdict_row(verdicts),
+        *_reading_rows([tab.result for tab in tabs]),
         *_check_row([tab.result for tab in tabs]),
         *_differing_settings([tab.spec for tab in tabs]),
     )
@@ -96,6 +99,21 @@ def verdict_text(comparison: Comparison | None) -> str:
     decimals = 3 if time.ratio < 1 else 2
     ratio, low, high = (f"{value:.{decimals}f}" for value in (time.ratio, *time.interval))
     return f"{word}, {ratio}× [{low}, {high}]"
+
+
+def _reading_rows(results: Sequence[Measurement | None]) -> Iterable[Row]:
+    """The single numbers that any of the workloads found."""
+    found = [result.readings if result is not None else {} for result in results]
+    for name in dict.fromkeys(name for readings in found for name in readings):
+        texts = tuple(_reading(readings, name) for readings in found)
+        yield Row(declared_text(reading_title(name)), texts, name)
+
+
+def _reading(readings: Mapping[str, float | None], name: str) -> str:
+    if name not in readings:
+        return MISSING
+    value = readings[name]
+    return _tr("not finite") if value is None else f"{value:.6g}"
 
 
 def _check_row(results: Sequence[Measurement | None]) -> Iterable[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from PySide6.QtCore import QMargins, Qt, Signal
@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.results.forecast import Finding
-from core.spec.data import DATA_KINDS, DigitsData
+from core.spec.data import DATA_KINDS
 from core.spec.declaration import Problem
 from core.spec.layers import LAYER_KINDS, LayerSpec
 from core.spec.measure import Measure
@@ -32,6 +32,7 @@ from hogui.forms.note import Note
 from hogui.forms.spec_form import SpecForm, kind_field
 from hogui.icons import set_icon
 from hogui.tables.layer_editor import LayerEditor
+from hogui.variants_menu import fill_variants
 
 _MARGINS = QMargins(12, 8, 8, 12)
 _CHARACTERS = 62
@@ -48,11 +49,13 @@ class ConfigurationPanel(QWidget):
         specChanged: a new `RunSpec`, after an edit by the user.
         problemsChanged: `problems` are others than before.
         presetChosen: the name of a preset; whoever listens sets its spec.
+        variantChosen: the name of a variant of this spec; whoever listens opens it.
     """
 
     specChanged = Signal(object)
     problemsChanged = Signal()
     presetChosen = Signal(str)
+    variantChosen = Signal(str)
 
     def __init__(self, spec: RunSpec) -> None:
         super().__init__()
@@ -139,6 +142,9 @@ class ConfigurationPanel(QWidget):
 
     def _arrange(self) -> None:
         self.setObjectName("configurationPanel")
+        # What follows a workload's headings stands apart from the last of them.
+        self._data.setContentsMargins(0, 8, 0, 0)
+        self._groups["model"].add_to_header(self._variants_button())
         self._groups["model"].add_to_header(self._presets_button())
         contents = {
             "model": (self._stack, self._layers),
@@ -178,19 +184,18 @@ class ConfigurationPanel(QWidget):
             row.set_label_width(width)
 
     def _presets_button(self) -> QToolButton:
-        button = QToolButton()
-        button.setObjectName("presetsButton")
-        button.setText(self.tr("Presets"))
+        button = _menu_button("presetsButton", self.tr("Presets"), "preset", self._fill_presets)
         button.setToolTip(self.tr("Starts from one of the ready-made configurations"))
-        button.setProperty("role", "quiet")
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        set_icon(button, "preset", "text_secondary")
-        menu = QMenu(button)
-        menu.setToolTipsVisible(True)
-        menu.aboutToShow.connect(lambda: self._fill_presets(menu))
-        button.setMenu(menu)
         return button
+
+    def _variants_button(self) -> QToolButton:
+        text = self.tr("Variants")
+        button = _menu_button("variantsButton", text, "duplicate", self._fill_variants)
+        button.setToolTip(self.tr("Tries a smaller or larger configuration in a tab of its own"))
+        return button
+
+    def _fill_variants(self, menu: QMenu) -> None:
+        fill_variants(menu, self._spec, self.variantChosen.emit)
 
     def _fill_presets(self, menu: QMenu) -> None:
         if menu.actions():
@@ -229,21 +234,14 @@ class ConfigurationPanel(QWidget):
 
     def _show_spec(self) -> None:
         spec = self._spec
-        is_maml = spec.workload.adapts
-        checkpointing = spec.mitigation.checkpointing
         self._stack.set_spec(spec.model)
         self._layers.set_stack(spec.model)
-        self._workload.set_spec(spec.workload)
-        self._loss.set_spec(spec)
-        self._data.set_spec(spec.data)
-        self._checkpointing.set_spec(checkpointing)
-        self._mitigation.set_spec(spec.mitigation)
-        self._measure.set_spec(spec.measure)
-        ways = isinstance(spec.data, DigitsData) and not is_maml
-        self._data.set_hidden(["batch_size"] if is_maml else ["ways"] if ways else [])
-        self._checkpointing.set_hidden(["segments"] if checkpointing.kind == "none" else [])
-        inner_loop = is_maml or spec.mitigation.inner_loop != "standard"
-        self._mitigation.set_hidden([] if inner_loop else ["inner_loop"])
+        self._workload.set_spec(spec.workload, spec)
+        self._loss.set_spec(spec, spec)
+        self._data.set_spec(spec.data, spec)
+        self._checkpointing.set_spec(spec.mitigation.checkpointing, spec)
+        self._mitigation.set_spec(spec.mitigation, spec)
+        self._measure.set_spec(spec.measure, spec)
         self._groups["measure"].set_summary(self._measure.differences())
         self._found = spec.problems()
         self._show_found()
@@ -261,6 +259,9 @@ class ConfigurationPanel(QWidget):
 
     def _show_notices(self) -> None:
         sentences = [each for each in notices(self._spec) if each not in self._said]
+        keys = [sentence.partition(" ")[0] for sentence in sentences]
+        for form in self._forms:
+            form.keep_shown(keys)
         for name in _GROUPS:
             mine = (sentence for sentence in sentences if _group_of(sentence) == name)
             self._lines[name][1].say("\n".join(mine))
@@ -273,6 +274,21 @@ class ConfigurationPanel(QWidget):
         if problems != self._problems:
             self._problems = problems
             self.problemsChanged.emit()
+
+
+def _menu_button(name: str, text: str, icon: str, fill: Callable[[QMenu], None]) -> QToolButton:
+    button = QToolButton()
+    button.setObjectName(name)
+    button.setText(text)
+    button.setProperty("role", "quiet")
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    set_icon(button, icon, "text_secondary")
+    menu = QMenu(button)
+    menu.setToolTipsVisible(True)
+    menu.aboutToShow.connect(lambda: fill(menu))
+    button.setMenu(menu)
+    return button
 
 
 def _group_of(text: str) -> str:

@@ -1,6 +1,5 @@
 """The figures of one tab's run: live while it measures, complete afterwards, linked by time."""
 
-import math
 from collections.abc import Iterable, Sequence
 from time import monotonic
 
@@ -22,6 +21,7 @@ from core.results.events import (
     Repetition,
     ResidentSample,
     StageStarted,
+    point_of,
 )
 from core.results.forecast import Forecast, ForecastPhase
 from core.results.measurement import Measurement, Memory, Phase, Timing
@@ -32,14 +32,13 @@ from core.spec.notices import notices
 from hogui.forecast_text import total_bytes
 from hogui.icons import set_icon
 from hogui.open_tab import OpenTab, RunState
+from hogui.pages.chart_column import ChartColumn
 from hogui.pages.findings_strip import FindingsStrip
 from hogui.pages.message_strip import MessageStrip
 from hogui.pages.outcome_line import describe_outcome
-from hogui.plots.learning_plot import LearningPlot
 from hogui.plots.memory_data import ForecastMark
 from hogui.plots.memory_plot import MemoryPlot
 from hogui.plots.phase_plot import PhasePlot, PhaseRow
-from hogui.plots.time_plot import TimePlot
 from hogui.splitter import Splitter
 from hogui.tables.result_rows import failed_check
 from hogui.tables.result_table import ResultTable
@@ -112,8 +111,8 @@ class Figures(QWidget):
                     self.phases.finish(event.t_s)
                 case Repetition():
                     self._repeated(event)
-                case ChartPoint(chart="learning"):
-                    self._learn(event.x, event.y)
+                case ChartPoint():
+                    self.charts.append(point_of(event))
         if times:
             self.memory.append(times, columns)
 
@@ -210,9 +209,7 @@ class Figures(QWidget):
             for index, seconds in enumerate(result.time.samples_s):
                 self.time.append(index, seconds, False)
         if not self.tab.live:
-            for curve in result.curves:
-                for x, y in zip(curve.x, curve.y, strict=True):
-                    self._learn(x, y)
+            self.charts.extend(result.curves)
         self._summarize(result.time)
 
     def _show_outcome(self, result: Measurement) -> None:
@@ -229,14 +226,11 @@ class Figures(QWidget):
             act=self.forceWanted.emit if refused else None,
         )
 
-    def _learn(self, step: float, loss: float | None) -> None:
-        self.learning.append(int(step), math.nan if loss is None else loss)
-
     # What the tab says.
 
     def _started(self) -> None:
-        for plot in (self.memory, self.phases, self.time, self.learning):
-            plot.clear()
+        for plots in (self.memory, self.phases, self.charts):
+            plots.clear()
         self._samples = []
         self.strip.clear()
         self.result_table.set_result(None)
@@ -266,8 +260,8 @@ class Figures(QWidget):
         over_time = QWidget(self.splitter)
         self.memory, self.phases = MemoryPlot(over_time), PhasePlot(over_time)
         self.lower = Splitter(Qt.Orientation.Horizontal, self.splitter)
-        curves = Splitter(Qt.Orientation.Vertical, self.lower)
-        self.time, self.learning = TimePlot(curves), LearningPlot(curves)
+        self.charts = ChartColumn(self.lower)
+        self.time = self.charts.time
         self.result_table = ResultTable()
         self.lower.addWidget(self.result_table)
         self.lower.setStretchFactor(0, 4)
@@ -316,6 +310,7 @@ class Figures(QWidget):
     def _be_narrow(self, narrow: bool) -> None:
         self.title_label.setVisible(narrow)
         self.result_table.setHidden(narrow)
+        self.charts.set_scarce(narrow)
         self.splitter.setSizes([6000, 4000] if narrow else [5500, 4500])
         self.setMinimumWidth(NARROWEST if narrow else 0)
         text = Qt.ToolButtonStyle.ToolButtonTextBesideIcon

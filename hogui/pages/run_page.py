@@ -29,9 +29,11 @@ class RunPage(QWidget):
 
     Signals:
         forceWanted: the user wants to run what was refused as too large.
+        variantWanted: the name of a variant of the tab's configuration.
     """
 
     forceWanted = Signal()
+    variantWanted = Signal(str)
 
     def __init__(self, tab: OpenTab, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -74,6 +76,7 @@ class RunPage(QWidget):
         panel.specChanged.connect(self._take_spec)
         panel.problemsChanged.connect(self._take_problems)
         panel.presetChosen.connect(self._take_preset)
+        panel.variantChosen.connect(self.variantWanted)
         self.tab.specChanged.connect(self._show_spec)
         self.tab.draftsDiscarded.connect(panel.discard_drafts)
         self.tab.set_problems(panel.problems(), drafts=panel.has_drafts)

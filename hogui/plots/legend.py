@@ -17,6 +17,8 @@ Entry = tuple[QColor, str]
 class Legend(QWidget):
     """Paints its entries; keeps one line of height while it has none, so that nothing jumps."""
 
+    swatch_width = _SWATCH
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._entries: tuple[Entry, ...] = ()
@@ -53,12 +55,18 @@ class Legend(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.setPen(QColor(theme().tokens.text_secondary))
-        for (colour, name), place in zip(self._entries, self._places(self.width()), strict=True):
+        places = self._places(self.width())
+        for number, ((colour, name), place) in enumerate(zip(self._entries, places, strict=True)):
             middle = place.top() + (place.height() - _SWATCH) // 2
-            painter.fillRect(QRect(place.left(), middle, _SWATCH, _SWATCH), colour)
-            text = place.adjusted(_SWATCH + GRID, 0, 0, 0)
+            swatch = QRect(place.left(), middle, self.swatch_width, _SWATCH)
+            self.paint_swatch(painter, swatch, number, colour)
+            painter.setPen(QColor(theme().tokens.text_secondary))
+            text = place.adjusted(self.swatch_width + GRID, 0, 0, 0)
             painter.drawText(text, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, name)
+
+    def paint_swatch(self, painter: QPainter, box: QRect, number: int, colour: QColor) -> None:
+        """Paints what stands before a name."""
+        painter.fillRect(box, colour)
 
     def _line_height(self) -> int:
         return self.fontMetrics().height()
@@ -67,7 +75,8 @@ class Legend(QWidget):
         metrics, place = self.fontMetrics(), QPoint(0, 0)
         places = []
         for _, name in self._entries:
-            size = QSize(_SWATCH + GRID + metrics.horizontalAdvance(name), self._line_height())
+            width_of_name = self.swatch_width + GRID + metrics.horizontalAdvance(name)
+            size = QSize(width_of_name, self._line_height())
             if place.x() and place.x() + size.width() > width:
                 place = QPoint(0, place.y() + self._line_height())
             places.append(QRect(place, size))

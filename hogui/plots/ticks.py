@@ -7,6 +7,9 @@ from math import ceil, floor, log10
 from hogui.units import MIB, Scale, bytes_scale, seconds_scale, tick_decimals, tick_step, ticks
 
 _EDGE = 0.05
+_PLAIN = (1e-3, 1e5)
+"""Numbers between these read best as they are."""
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,16 @@ def duration_ticks(low: float, high: float, at_most: int) -> Ticks:
     return _scaled(low, high, at_most, seconds_scale(high))
 
 
+def named_ticks(low: float, high: float, at_most: int, what: str) -> Ticks:
+    """Ticks for a number without a unit; one of them says what it is."""
+    found = plain_ticks(low, high, at_most)
+    clear = (i for i, place in enumerate(found.positions) if place > low + _EDGE * (high - low))
+    named = next(clear, None)
+    if named is not None:
+        found.labels[named] = f"{what} {found.labels[named]}"
+    return found
+
+
 def count_ticks(low: float, high: float, at_most: int, what: str) -> Ticks:
     """Ticks at whole numbers; the first says what is counted."""
     if high <= low:
@@ -59,8 +72,47 @@ def position_label(seconds: float, span: float, columns: int) -> str:
 
 
 def plain_ticks(low: float, high: float, at_most: int) -> Ticks:
-    """Ticks for a number without a unit."""
-    return _scaled(low, high, at_most, Scale(1, ""))
+    """Ticks for a number without a unit; of a very large or small one the power of ten is named
+    once."""
+    largest = max(abs(low), abs(high))
+    if largest == 0 or _PLAIN[0] <= largest < _PLAIN[1]:
+        return _scaled(low, high, at_most, Scale(1, ""))
+    exponent = 3 * floor(log10(largest) / 3)
+    return _scaled(low, high, at_most, Scale(10.0**exponent, f"×{power_of_ten(exponent)}"))
+
+
+def log_ticks(low: float, high: float, at_most: int) -> Ticks:
+    """Ticks for a logarithmic axis, whose range and positions are logarithms to base 10.
+
+    Powers of ten, so many of them that they fit; 2 and 5 times them too where all of them do; and
+    round numbers within less than that.
+    """
+    between = [
+        (exponent + log10(factor), factor * 10.0**exponent)
+        for exponent in range(floor(low), floor(high) + 1)
+        for factor in (1, 2, 5)
+        if low <= exponent + log10(factor) <= high
+    ]
+    if 1 < len(between) <= at_most:
+        return Ticks([place for place, _ in between], [_log_label(value) for _, value in between])
+    exponents = range(ceil(low), floor(high) + 1)
+    if len(exponents) > 1:
+        every = -(-len(exponents) // at_most)
+        chosen = [exponent for exponent in exponents if exponent % every == 0]
+        return Ticks([float(one) for one in chosen], [power_of_ten(one) for one in chosen])
+    values = [value for value in ticks(10.0**low, 10.0**high, at_most, Scale(1, "")) if value > 0]
+    return Ticks([log10(value) for value in values], [f"{value:.6g}" for value in values])
+
+
+def _log_label(value: float) -> str:
+    return f"{value:g}" if _PLAIN[0] <= value < _PLAIN[1] else f"{value:.0e}".replace("e-0", "e-")
+
+
+def power_of_ten(exponent: int) -> str:
+    """`10⁻³`; `1` and `10` for themselves."""
+    if exponent in (0, 1):
+        return str(10**exponent)
+    return "10" + str(exponent).translate(_SUPERSCRIPT)
 
 
 def _scaled(low: float, high: float, at_most: int, scale: Scale) -> Ticks:

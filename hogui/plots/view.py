@@ -4,11 +4,10 @@ table behind it."""
 from abc import abstractmethod
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
-    QGuiApplication,
     QImage,
     QKeyEvent,
     QPainter,
@@ -28,6 +27,7 @@ from hogui.plots.painting import (
     read_out,
     vertical,
 )
+from hogui.plots.picture import copy_picture, picture_of, save_picture
 from hogui.plots.table_dialog import Rows, TableDialog
 from hogui.plots.ticks import Ticker, Ticks
 from hogui.plots.view_menu import view_menu
@@ -35,7 +35,6 @@ from hogui.plots.x_axis import XAxis
 from hogui.plots.y_share import YShare
 from hogui.theme import GRID, Size, theme
 
-_PICTURE_RATIO, _PICTURE_MARGIN = 2, 2 * GRID
 _STEP, _FAR_STEP = 0.1, 0.5
 _CLOSER = 0.8
 
@@ -175,11 +174,7 @@ class PlotView(QWidget):
         shown = [widget for widget in self.controls() if not widget.isHidden()]
         for widget in shown:
             widget.hide()
-        size = self.size() + QSize(_PICTURE_MARGIN, _PICTURE_MARGIN) * 2
-        image = QImage(size * _PICTURE_RATIO, QImage.Format.Format_RGB32)
-        image.setDevicePixelRatio(_PICTURE_RATIO)
-        image.fill(QColor(theme().tokens.window))
-        self.render(image, QPoint(_PICTURE_MARGIN, _PICTURE_MARGIN))
+        image = picture_of(self)
         for widget in shown:
             widget.show()
         self._taking_picture = False
@@ -191,12 +186,11 @@ class PlotView(QWidget):
         Raises:
             OSError: the file cannot be written.
         """
-        if not self.picture().save(str(path), "PNG"):
-            raise OSError(f"The picture could not be written to {path}.")
+        save_picture(self.picture(), path)
 
     def copy_picture(self) -> None:
         """Puts the picture on the clipboard."""
-        QGuiApplication.clipboard().setImage(self.picture())
+        copy_picture(self.picture())
 
     def show_table(self) -> TableDialog:
         """Opens the table behind the plot."""

@@ -10,17 +10,22 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 from hogui.icons import icon
 
 
-class Plot(Protocol):
-    """What the menu asks of a plot."""
+class Pictured(Protocol):
+    """What can be saved as a picture."""
 
-    title: str
+    @property
+    def title(self) -> str: ...
+    def save_png(self, path: str | Path) -> None: ...
+
+
+class Plot(Pictured, Protocol):
+    """What the menu asks of a plot."""
 
     def reset_view(self) -> None: ...
     def previous_view(self) -> None: ...
     def next_view(self) -> None: ...
     def copy_picture(self) -> None: ...
     def show_table(self) -> QWidget: ...
-    def save_png(self, path: str | Path) -> None: ...
 
 
 def view_menu(plot: Plot, parent: QWidget) -> QMenu:
@@ -41,7 +46,7 @@ def view_menu(plot: Plot, parent: QWidget) -> QMenu:
     return menu
 
 
-def ask_for_png(plot: Plot, parent: QWidget) -> QFileDialog:
+def ask_for_png(plot: Pictured, parent: QWidget) -> QFileDialog:
     """Asks where the picture shall go, and writes it there."""
 
     def save(path: str) -> None:

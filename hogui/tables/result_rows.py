@@ -1,13 +1,14 @@
-"""What a measurement says, as rows: outcome, warnings, memory, time, check, phases, layers."""
+"""What a measurement says, as rows: outcome, warnings, figures, readings, check, phases, layers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 
 from PySide6.QtCore import QCoreApplication
 
 from core.results.categories import CATEGORIES
+from core.results.charts import reading_title
 from core.results.forecast import Forecast
 from core.results.measurement import Check, LayerCost, Measurement, Memory, Phase, Timing
 from core.results.outcome import Outcome
@@ -57,6 +58,8 @@ def _rows(result: Measurement) -> Iterator[Row]:
         yield _sentence(warning, "warning", "warning")
     yield from _memory(result.memory, result.forecast, why_absent)
     yield from _time(result.time, why_absent, fixed=result.spec.measure.repetitions != "auto")
+    if result.readings:
+        yield from _readings(result.readings)
     if result.check is not None:
         yield from _check(result.check)
     if result.phases:
@@ -193,6 +196,14 @@ def _time(time: Timing | None, why_absent: str, *, fixed: bool) -> Iterator[Row]
         yield _sentence(explain(time, fixed=fixed), "info", "text_secondary")
     else:
         yield _sentence(explain(time, fixed=fixed), "warning", "warning")
+
+
+def _readings(readings: Mapping[str, float | None]) -> Iterator[Row]:
+    """What the workload found besides, as single numbers."""
+    yield _heading(_tr("Readings"), _tr("Value"))
+    for name, value in readings.items():
+        cell = _number(value, "{:.6g}", _tr("The number is not finite."))
+        yield _figures(declared_text(reading_title(name)), cell)
 
 
 def _phases(phases: tuple[Phase, ...], why_absent: str) -> Iterator[Row]:

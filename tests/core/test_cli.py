@@ -134,6 +134,19 @@ def test_that_keys_are_overridden_in_their_order(core: FakeCore) -> None:
     assert (spec.workload.kind, spec.flatten()["workload.tasks"], spec.name) == ("maml", 3, "Mine")
 
 
+def test_that_a_variant_is_measured_under_its_own_name(core: FakeCore) -> None:
+    assert main(["run", "deep-mlp", "--set", "name=Deep", "--variant", "quarter-batch"]) == 0
+    whole = preset("deep-mlp").spec
+    (spec,) = core.specs
+    assert spec.name == "Deep, quarter batch"
+    assert spec.data.batch_size == whole.data.batch_size // 4
+
+
+def test_that_a_variant_that_there_is_not_is_refused(capsys: Output) -> None:
+    assert main(["run", "lecture-second-order", "--variant", "tenth"]) == 2
+    assert capsys.readouterr().err.startswith('--variant: "tenth" was given; allowed here: ')
+
+
 @pytest.mark.parametrize("order", [[], ["--set", "workload.order=1"]])
 def test_that_fomaml_is_measured_at_order_1(core: FakeCore, order: list[str]) -> None:
     assert main(["run", "lecture-maml", "--set", "workload.variant=fomaml", *order]) == 0
@@ -329,8 +342,8 @@ def test_that_a_folder_that_cannot_be_made_is_refused_before_the_run(
 def test_that_an_unknown_command_is_answered_with_those_there_are(capsys: Output) -> None:
     said = refused(capsys, "mesure")
     assert said == (
-        "mesure is not a command; commands: run, forecast, check, compare, script, presets, "
-        "devices, history, export."
+        "mesure is not a command; commands: run, forecast, check, orders, compare, script, "
+        "presets, devices, history, export."
     )
 
 

@@ -89,6 +89,23 @@ def test_that_json_holds_the_same_with_stable_keys(capsys: Output) -> None:
     assert [(one.key, one.a, one.b) for one in found.differences] == [("workload.order", 1, 2)]
 
 
+def test_that_readings_are_rows_of_their_own_and_in_the_json(capsys: Output) -> None:
+    keep("aaaa1111", readings={"trace_estimate": 40.123456789, "error": None})
+    keep("bbbb2222")
+    assert main(["compare", "aaaa1111", "bbbb2222"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (trace,) = (line for line in lines if "Trace estimate" in line)
+    assert trace.split() == ["Trace", "estimate", "40.1235", "–"]
+    (error,) = (line for line in lines if "Error" in line)
+    assert error.split() == ["Error", "not", "finite", "–"]
+    assert main(["compare", "aaaa1111", "bbbb2222", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [run["readings"] for run in document["runs"]] == [
+        {"trace_estimate": 40.123456789, "error": None},
+        {},
+    ]
+
+
 def test_that_runs_are_found_by_name_where_that_names_one(capsys: Output) -> None:
     keep("aaaa1111", SPEC.with_value("name", "First"))
     keep("bbbb2222", SPEC.with_value("name", "Second"))

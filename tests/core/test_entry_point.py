@@ -69,7 +69,8 @@ def test_that_without_a_display_the_main_job_is_done_in_the_terminal(tmp_path: P
     assert done.stderr.startswith("There is no display for the window, so the preset ")
     results = tmp_path / "results"
     assert {file.name for file in results.iterdir()} == {
-        *("runs.csv", "memory.csv", "time.csv", "phases.csv", "layers.csv", "chart.svg")
+        *("runs.csv", "memory.csv", "time.csv", "phases.csv", "layers.csv", "chart.svg"),
+        *("curves.csv", "readings.csv"),
     }
     chart = ElementTree.parse(results / "chart.svg").getroot()
     assert preset("lecture-second-order").spec.name in {text.text for text in chart.iter()}

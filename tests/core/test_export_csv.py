@@ -9,6 +9,7 @@ import pytest
 
 from core.export.csv_files import export_csv
 from core.results.categories import CATEGORIES
+from core.results.charts import Curve as ChartCurve
 from core.results.events import Finished
 from core.results.measurement import Check, Forecast, Measurement
 from core.results.memory_timeline import Curve, MemoryTimeline
@@ -51,7 +52,10 @@ def tables(runs: list[Run], tmp_path: Path) -> Tables:
 
 
 def test_that_there_is_one_file_for_each_kind_of_row_and_nothing_else(tables: Tables) -> None:
-    assert set(tables) == {"runs.csv", "memory.csv", "time.csv", "phases.csv", "layers.csv"}
+    assert set(tables) == {
+        *("runs.csv", "memory.csv", "time.csv", "phases.csv", "layers.csv"),
+        *("curves.csv", "readings.csv"),
+    }
 
 
 def test_that_the_columns_of_runs_are_those_that_others_rely_on(tables: Tables) -> None:
@@ -139,6 +143,37 @@ def test_that_phases_and_layers_are_rows_in_their_order(runs: list[Run], tables:
         ]
 
 
+def test_that_every_point_of_a_chart_is_a_row_with_its_interval(tmp_path: Path) -> None:
+    result, timeline = a_run("lecture-maml", "two")
+    narrow = ChartCurve(chart="trace", name="mean", x=(1, 2), y=(0.1, None))
+    wide = ChartCurve(chart="trace", name="wide", x=(3,), y=(5e-324,), low=(None,), high=(7,))
+    export_csv([(result.model_copy(update={"curves": (narrow, wide)}), timeline)], tmp_path)
+    assert [tuple(row.values()) for row in read(tmp_path)["curves.csv"]] == [
+        ("two", "trace", "mean", "1.0", "0.1", "", ""),
+        ("two", "trace", "mean", "2.0", "", "", ""),
+        ("two", "trace", "wide", "3.0", "5e-324", "", "7.0"),
+    ]
+
+
+def test_that_the_curves_of_a_run_come_back_equal(tmp_path: Path) -> None:
+    run = a_run("sinusoid-maml", "three")
+    export_csv([run], tmp_path)
+    rows = read(tmp_path)["curves.csv"]
+    (curve,) = run[0].curves
+    assert [float(row["y"]) for row in rows] == list(curve.y)
+    assert {row["curve"] for row in rows} == {curve.name}
+
+
+def test_that_every_reading_is_a_row_and_one_that_is_not_finite_is_empty(tmp_path: Path) -> None:
+    result, timeline = a_run("lecture-second-order", "one")
+    readings = {"trace": 40.25, "standard_error": None}
+    export_csv([(result.model_copy(update={"readings": readings}), timeline)], tmp_path)
+    assert [tuple(row.values()) for row in read(tmp_path)["readings.csv"]] == [
+        ("one", "trace", "40.25"),
+        ("one", "standard_error", ""),
+    ]
+
+
 def test_that_a_run_without_figures_is_a_row_with_empty_cells(tmp_path: Path) -> None:
     core = FakeCore(outcome=Outcome.FAILED)
     export_csv([a_run("lecture-second-order", "one", core)], tmp_path)
@@ -147,6 +182,7 @@ def test_that_a_run_without_figures_is_a_row_with_empty_cells(tmp_path: Path) ->
     assert row["outcome"] == "failed"
     assert row["memory_peak_bytes"] == row["time_median_s"] == row["repetitions"] == ""
     assert tables["memory.csv"] == tables["time.csv"] == tables["phases.csv"] == []
+    assert tables["curves.csv"] == tables["readings.csv"] == []
 
 
 def test_that_a_name_with_commas_quotes_and_lines_survives(tmp_path: Path) -> None:

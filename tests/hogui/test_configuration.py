@@ -4,10 +4,12 @@ import json
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QToolButton
+from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QToolButton, QWidget
 
+from core.spec.declaration import declared_fields
 from core.spec.presets import preset, presets
 from core.spec.run import RunSpec
+from core.spec.workloads import WORKLOAD_KINDS
 from hogui.forms.note import Note
 from hogui.pages.configuration import ConfigurationPanel
 from hogui.tables.layer_editor import LayerEditor
@@ -113,6 +115,47 @@ def test_that_maml_shows_its_fields_and_hides_those_without_effect(panel, specs)
     assert specs == [SPEC.with_changes({"workload.kind": "maml"})]
     steps.setValue(9)
     assert panel.spec.workload.inner_steps == 9
+
+
+@pytest.mark.parametrize("kind", list(WORKLOAD_KINDS))
+def test_that_each_workload_shows_the_fields_that_it_has(panel, kind):
+    choose(panel, "workloadCombo", kind)
+    workload = WORKLOAD_KINDS[kind]
+    names = {field.name for field in declared_fields(workload)}
+    expected = {
+        "orderSpin": "order" in names,
+        "innerStepsSpin": "inner_steps" in names,
+        "data.batch_size": workload.examples != "tasks",
+        "mitigation.inner_loop": workload.adapts,
+        "workload.vectors": "vectors" in names,
+        "workload.tasks": "tasks" in names,
+    }
+    shown = {name: panel.findChild(QWidget, name).isVisible() for name in expected}
+    assert shown == expected
+
+
+def test_that_ways_are_asked_for_where_there_are_tasks(panel):
+    ways, batch = (panel.findChild(QWidget, name) for name in ("data.ways", "data.batch_size"))
+    choose(panel, "data.kind", "digits")
+    assert (ways.isVisible(), batch.isVisible()) == (False, True)
+    choose(panel, "workloadCombo", "maml")
+    assert (ways.isVisible(), batch.isVisible()) == (True, False)
+
+
+def test_that_the_outer_rate_is_asked_for_where_there_are_outer_steps(panel, qtbot):
+    choose(panel, "workloadCombo", "maml")
+    rate = panel.findChild(QLineEdit, "workload.outer_lr")
+    assert not rate.isVisible()
+    type_into(qtbot, panel.findChild(QLineEdit, "workload.outer_steps"), "5")
+    assert rate.isVisible()
+
+
+def test_that_a_setting_without_effect_stays_while_a_notice_is_about_it(panel):
+    inner_loop = panel.findChild(QComboBox, "mitigation.inner_loop")
+    panel.set_spec(SPEC.with_changes({"mitigation.inner_loop": "checkpoint"}))
+    assert inner_loop.isVisible()
+    choose(panel, "mitigation.inner_loop", "standard")
+    assert not inner_loop.isVisible()
 
 
 def test_that_order_and_batch_size_survive_a_change_of_workload_and_data(panel, qtbot):

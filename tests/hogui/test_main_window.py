@@ -27,6 +27,7 @@ from core.results.device import Device
 from core.results.outcome import Outcome
 from core.spec.presets import preset
 from core.spec.run import RunSpec
+from core.spec.variants import variant, variants
 from hogui.main_window import MainWindow
 from hogui.open_tab import OpenTab, RunState
 from hogui.preferences import Place
@@ -512,6 +513,45 @@ def test_that_a_tab_that_stands_beside_others_may_close(open_window: OpenWindow)
     window.session.close(tabs[2])
     assert window.workbench.side_by_side.shown == ()
     assert window.workbench.current_page().figures.memory.isVisible()
+
+
+def test_that_a_variant_opens_in_a_tab_of_its_own_beside(open_window: OpenWindow) -> None:
+    window = open_window()
+    session = window.session
+    first = window.workbench.open_copy_of(preset("deep-mlp").spec)
+    menu = window.menus.variants
+    for expected in ("half width", "half width (2)"):
+        session.set_current(first)
+        menu.aboutToShow.emit()
+        action = next(each for each in menu.actions() if each.text() == "Half the width")
+        action.trigger()
+        assert session.current.name == f"{first.name}, {expected}"
+        assert session.tabs.index(session.current) == session.tabs.index(first) + 1
+    wanted = variant(first.spec, "half-width")
+    assert session.current.spec.model == wanted.model
+    assert first.spec == preset("deep-mlp").spec
+
+
+def test_that_variants_are_offered_beside_the_presets_too(open_window: OpenWindow) -> None:
+    window = open_window()
+    tab = window.session.current
+    panel = window.workbench.page_of(tab).panel
+    menu = panel.findChild(QToolButton, "variantsButton").menu()
+    menu.aboutToShow.emit()
+    titles = [each.title for each, _ in variants(tab.spec)]
+    assert [each.text() for each in menu.actions()] == titles
+    menu.actions()[0].trigger()
+    assert window.session.current.spec == variants(tab.spec)[0][1]
+
+
+def test_that_a_configuration_without_variants_says_so(open_window: OpenWindow) -> None:
+    window = open_window()
+    tab = window.session.current
+    tab.edit(tab.spec.with_changes({"model.layers": []}))
+    window.menus.variants.aboutToShow.emit()
+    (action,) = window.menus.variants.actions()
+    assert not action.isEnabled()
+    assert action.text() == "There is no variant of this configuration that can run."
 
 
 def test_that_the_palette_runs_what_is_typed(open_window: OpenWindow, qtbot: object) -> None:

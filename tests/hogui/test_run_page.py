@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from PySide6.QtWidgets import QSpinBox
@@ -62,9 +63,10 @@ def test_that_the_live_picture_and_the_final_one_hold_the_same_run(
     assert [row[0] for row in figures.phases.rows()[1]] == [phase.name for phase in result.phases]
     seconds = [row[1] for row in figures.time.rows()[1] if not row[2]]
     assert seconds == list(result.time.samples_s)
-    losses = [row[1] for row in figures.learning.rows()[1]]
-    assert losses == list(result.curves[0].y)
-    assert figures.learning.isVisible()
+    (learning,) = figures.charts.shown
+    assert learning.objectName() == "learningPlot"
+    assert [row[2] for row in learning.rows()[1]] == list(result.curves[0].y)
+    assert learning.isVisible()
 
 
 def test_that_a_page_built_during_a_run_catches_up(qtbot: object, tab: OpenTab) -> None:
@@ -88,6 +90,8 @@ def test_that_a_page_built_after_a_run_shows_its_result(qtbot: object, tab: Open
     qtbot.addWidget(late)
     assert late.figures.memory.peak()[1] == tab.result.memory.total_bytes
     assert len(late.figures.time.rows()[1]) == len(tab.result.time.samples_s)
+    (learning,) = late.figures.charts.shown
+    assert [row[2] for row in learning.rows()[1]] == list(tab.result.curves[0].y)
     assert "run finished" in late.figures.outcome_label.full_text
 
 
@@ -97,7 +101,7 @@ def test_that_a_new_run_wipes_the_picture_of_the_last_one(page: RunPage, tab: Op
     assert page.figures.memory.peak() is None
     assert page.figures.time.rows()[1] == []
     assert page.figures.phases.rows()[1] == []
-    assert page.figures.learning.isHidden()
+    assert page.figures.charts.shown == ()
 
 
 def test_that_the_crash_of_a_run_stands_in_its_tab(page: RunPage, tab: OpenTab) -> None:
@@ -240,6 +244,15 @@ def test_that_a_comparison_lists_ratios_and_only_what_differs() -> None:
     assert [(row.title, row.texts, row.key) for row in settings] == [
         ("Order", ("2", "3", "3"), "workload.order")
     ]
+
+
+def test_that_readings_stand_beside_each_other() -> None:
+    first, second = (_finished(preset("lecture-second-order").spec) for _ in range(2))
+    found = first.result.model_copy(update={"readings": {"trace": 40.123456789, "error": None}})
+    rows = comparison([replace(first, result=found), second, Compared("new", second.spec, None)])
+    texts = {row.title: row.texts for row in rows}
+    assert texts["Trace"] == ("40.1235", "–", "–")
+    assert texts["Error"] == ("not finite", "–", "–")
 
 
 def test_that_compared_memory_is_in_mib_however_much_it_is() -> None:

@@ -136,6 +136,21 @@ def test_that_runs_differ_by_more_than_colour(tokens):
     assert all(contrast(mark.colour, tokens.surface) >= 3 for mark in tokens.runs)
 
 
+@BOTH
+@pytest.mark.parametrize("vision", VISION)
+def test_that_signed_figures_stand_out_from_zero_by_their_size_and_tell_their_sign(tokens, vision):
+    lightness = [seen(colour, vision)[0] for colour in tokens.diverging]
+    middle = len(lightness) // 2
+    away = [abs(each - lightness[middle]) for each in lightness]
+    assert away[: middle + 1] == sorted(away[: middle + 1], reverse=True)
+    assert away[middle:] == sorted(away[middle:])
+    signs = zip(tokens.diverging[:middle], tokens.diverging[:middle:-1], strict=True)
+    for negative, positive in signs:
+        one, other = seen(negative, vision), seen(positive, vision)
+        assert sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5 >= 40
+        assert abs(one[0] - other[0]) <= 10, "neither sign may look larger"
+
+
 def test_that_a_forced_theme_reaches_palette_and_style_sheet_and_is_announced(dressed, qapp, qtbot):
     with qtbot.waitSignal(dressed.changed):
         dressed.set_preference(Preference.DARK)

@@ -63,6 +63,7 @@ class Hvp(WorkloadSpec):
         help="Multiplies all vectors in one pass instead of one after the other; reverse over "
         "reverse only.",
         advanced=True,
+        when={"mode": ("reverse_over_reverse",)},
     )
 
     @property

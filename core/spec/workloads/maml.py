@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 from typing_extensions import override
 
-from core.spec.declaration import declare
+from core.spec.declaration import LARGEST_WHOLE, declare
 from core.spec.derivation import Derivation
 from core.spec.workloads.base import Examples, WorkloadSpec
 
@@ -20,6 +21,11 @@ class Maml(WorkloadSpec):
     title: ClassVar[str] = "MAML"
     examples: ClassVar[Examples] = "tasks"
     adapts: ClassVar[bool] = True
+    headings: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "Inner loop": ("inner_steps", "inner_lr"),
+        "Meta-batch": ("tasks", "support", "query"),
+        "Outer loop": ("outer_steps", "outer_lr"),
+    }
     kind: Literal["maml"] = "maml"
     order: int = declare(
         2,
@@ -52,7 +58,13 @@ class Maml(WorkloadSpec):
         "curve.",
         minimum=0,
     )
-    outer_lr: float = declare(0.001, label="Outer rate", help="Step size of Adam.", minimum=0)
+    outer_lr: float = declare(
+        0.001,
+        label="Outer rate",
+        help="Step size of Adam.",
+        minimum=0,
+        when={"outer_steps": range(1, LARGEST_WHOLE + 1)},
+    )
 
     @model_validator(mode="before")
     @classmethod

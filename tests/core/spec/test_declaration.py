@@ -1,17 +1,18 @@
 """Fields are declared once; sentences, forms and keys are read from the declaration."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
-from core.spec.data import DigitsData
+from core.spec.data import DATA_KINDS, DigitsData
 from core.spec.declaration import InvalidSpec, Spec, declared_field, declared_fields
 from core.spec.layers import LAYER_KINDS, Conv2d, MaxPool2d
 from core.spec.measure import Measure
 from core.spec.mitigations import Checkpointing, Mitigation
 from core.spec.model import StackModel
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml, NestedGradient
+from core.spec.workloads import WORKLOAD_KINDS, Hvp, Maml, NestedGradient
 
 MODEL = {"input_shape": [4], "layers": [{"kind": "linear", "out_features": 3}]}
 
@@ -136,3 +137,43 @@ def test_that_several_wrong_keys_are_several_sentences() -> None:
         "measure.seed",
         "nothing",
     }
+
+
+def _declaring() -> Iterator[tuple[type[Spec], RunSpec, Spec]]:
+    """Every class with fields, in a run that holds one of it."""
+    base = json.loads(spec())
+    for kind in WORKLOAD_KINDS:
+        run = RunSpec.from_json(json.dumps(base | {"workload": {"kind": kind}}))
+        for owner in (run.workload, run.mitigation, run.mitigation.checkpointing, run.measure):
+            yield type(owner), run, owner
+    for kind in DATA_KINDS:
+        run = RunSpec.from_json(json.dumps(base | {"data": {"kind": kind}}))
+        yield type(run.data), run, run.data
+
+
+def test_that_what_a_field_depends_on_is_there() -> None:
+    for cls, run, owner in _declaring():
+        for field in declared_fields(cls):
+            for key, _ in field.when:
+                node: object = run if "." in key else owner
+                for part in key.split("."):
+                    node = getattr(node, part)
+
+
+def test_that_headings_name_fields_of_their_class_once() -> None:
+    for cls, _, _ in _declaring():
+        names = [name for names in cls.headings.values() for name in names]
+        assert len(names) == len(set(names))
+        assert set(names) <= {field.name for field in declared_fields(cls)}
+
+
+def test_that_a_field_takes_effect_as_others_are_set() -> None:
+    batched = declared_field(Hvp, "batched")
+    assert batched.takes_effect(Hvp())
+    assert not batched.takes_effect(Hvp(mode="finite_difference"))
+    run = RunSpec.from_json(spec(data={"kind": "digits"}))
+    meta = run.with_changes({"workload.kind": "maml"})
+    size, ways = declared_field(DigitsData, "batch_size"), declared_field(DigitsData, "ways")
+    assert (size.takes_effect(run.data, run), ways.takes_effect(run.data, run)) == (True, False)
+    assert (size.takes_effect(meta.data, meta), ways.takes_effect(meta.data, meta)) == (False, True)
+    assert ways.takes_effect(run.data)

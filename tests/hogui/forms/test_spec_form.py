@@ -299,14 +299,96 @@ def test_that_problems_of_the_spec_go_under_the_fields_whose_path_they_carry(for
     assert sentence(form, "mode") is None
 
 
-def test_that_a_hidden_field_comes_back_while_its_value_is_refused(form, qtbot):
-    type_into(qtbot, editor(form, "heat"), "hot")
-    form.set_hidden(["heat", "loaves"])
-    assert form.row("heat").isVisible()
-    assert not form.row("loaves").isVisible()
-    form.discard_drafts()
-    form.set_hidden(["heat", "loaves"])
-    assert not form.row("heat").isVisible()
+class Kettle(Spec):
+    """Some of its fields matter only as others are set."""
+
+    headings: ClassVar = {"Whistle": ("pitch", "tune"), "Water": ("litres",)}
+    litres: int = declare(1, label="Litres", help="Of water.", minimum=0)
+    whistles: bool = declare(True, label="Whistles", help="When it boils.")
+    pitch: int = declare(
+        440, label="Pitch", help="Of the whistle.", minimum=20, when={"whistles": (True,)}
+    )
+    tune: str = declare("", label="Tune", help="Sung.", when={"whistles": (True,)})
+    rinse: bool = declare(
+        False, label="Rinse", help="For hard water.", when={"kitchen.water": ("hard",)}
+    )
+
+
+class Kitchen(Spec):
+    kettle: Kettle = Kettle()
+    water: Literal["hard", "soft"] = "soft"
+
+    @property
+    def kitchen(self):
+        return self
+
+
+@pytest.fixture
+def kettle(qtbot):
+    form = SpecForm([Kettle], ("kettle",))
+    qtbot.addWidget(form)
+    form.set_spec(Kettle(), Kitchen())
+    with qtbot.waitActive(form):
+        form.show()
+    return form
+
+
+def visible(form):
+    return [name for name in Kettle.model_fields if form.row(name).isVisible()]
+
+
+def test_that_a_field_without_effect_is_hidden(kettle):
+    assert visible(kettle) == ["litres", "whistles", "pitch", "tune"]
+    kettle.set_spec(Kettle(whistles=False), Kitchen())
+    assert visible(kettle) == ["litres", "whistles"]
+    kettle.set_spec(Kettle(whistles=False), Kitchen(water="hard"))
+    assert visible(kettle) == ["litres", "whistles", "rinse"]
+
+
+def test_that_without_a_whole_run_only_the_fields_beside_it_decide(kettle):
+    kettle.set_spec(Kettle(whistles=False))
+    assert visible(kettle) == ["litres", "whistles", "rinse"]
+
+
+def test_that_a_field_without_effect_stays_while_its_value_is_refused(kettle, qtbot):
+    type_into(qtbot, editor(kettle, "pitch"), "1")
+    kettle.set_spec(Kettle(whistles=False), Kitchen())
+    assert visible(kettle) == ["litres", "whistles", "pitch"]
+    kettle.discard_drafts()
+    kettle.set_spec(Kettle(whistles=False), Kitchen())
+    assert visible(kettle) == ["litres", "whistles"]
+
+
+def test_that_a_field_of_which_something_is_said_stays_too(kettle):
+    kettle.set_spec(Kettle(whistles=False), Kitchen())
+    kettle.keep_shown(["kettle.tune"])
+    assert visible(kettle) == ["litres", "whistles", "tune"]
+    kettle.keep_shown([])
+    assert visible(kettle) == ["litres", "whistles"]
+
+
+def test_that_fields_stand_under_their_headings_below_the_others(kettle, qtbot):
+    whistle, water = (heading(kettle, title) for title in ("Whistle", "Water"))
+    rows = [kettle.row(name) for name in ("whistles", "pitch", "tune", "litres")]
+    tops = [widget.y() for widget in (rows[0], whistle, *rows[1:3], water, rows[3])]
+    assert tops == sorted(tops)
+    kettle.set_spec(Kettle(whistles=False), Kitchen())
+    assert not whistle.isVisible()
+    assert water.isVisible()
+
+
+def test_that_the_tab_key_follows_the_order_on_the_screen(kettle, qtbot):
+    kettle.row("whistles").input_widget().setFocus()
+    reached = []
+    for _ in range(4):
+        reached.append(kettle.window().focusWidget().objectName())
+        qtbot.keyClick(kettle.window().focusWidget(), Qt.Key.Key_Tab)
+    assert reached == ["kettle.whistles", "kettle.pitch", "kettle.tune", "kettle.litres"]
+
+
+def heading(form, text):
+    (label,) = (each for each in form.findChildren(QLabel) if each.text() == text)
+    return label
 
 
 def test_that_changing_the_kind_keeps_common_fields_and_their_widgets(stoves, qtbot):

@@ -1,12 +1,9 @@
-"""Phases, times and learning curve."""
-
-import math
+"""Phases and times."""
 
 import pytest
 from PySide6.QtCore import QPointF
 from PySide6.QtGui import QColor
 
-from hogui.plots.learning_plot import LearningPlot
 from hogui.plots.phase_plot import PhasePlot, PhaseRow, phase_category
 from hogui.plots.time_plot import TimePlot
 from hogui.theme import LIGHT, category_colour
@@ -209,30 +206,3 @@ def test_that_the_tables_hold_plain_numbers(times):
     assert times.rows() == (["repetition", "seconds", "warm_up"], [(0, 0.5, 1), (1, 0.25, 0)])
     times.clear()
     assert times.rows()[1] == []
-
-
-def test_that_there_is_no_learning_curve_until_there_is_an_outer_step(shown, qtbot, settle):
-    plot = shown(LearningPlot())
-    plot.clear()
-    assert plot.isHidden()
-    for step, loss in ((1, 3.0), (2, math.nan), (3, 1.0)):
-        plot.append(step, loss)
-    settle()
-    assert plot.isVisible()
-    low, high = plot.canvas.box.viewRange()[1]
-    assert low < 1.0
-    assert high > 3.0
-    assert "3 to 1" in plot.note.text()
-    assert plot.rows()[1][0] == (1, 3.0)
-    plot.canvas.viewport().repaint()
-    plot.clear()
-    assert plot.isHidden()
-
-
-def test_that_a_loss_that_is_never_a_number_leaves_the_plot_alive(shown, settle):
-    plot = shown(LearningPlot())
-    plot.append(1, math.nan)
-    settle()
-    plot.set_cursor(1.0)
-    plot.canvas.viewport().repaint()
-    assert plot.read_out_at(1.0)[1][0].value == "nan"

@@ -123,6 +123,21 @@ def test_that_times_share_the_unit_of_their_heading(table):
     assert rows["Repetitions"] == ["3"]
 
 
+def test_that_readings_are_rows_with_six_digits_and_words_for_names(table):
+    readings = {"trace_estimate": 40.123456789, "smallest": -1.5e-12, "largest": None}
+    table.set_result(FINISHED.model_copy(update={"readings": readings}))
+    rows = rows_of(table)
+    assert rows["Readings"] == ["Value"]
+    assert rows["Trace estimate"] == ["40.1235"]
+    assert rows["Smallest"] == ["-1.5e-12"]
+    assert rows["Largest"] == ["–"]
+
+
+def test_that_a_result_without_readings_has_no_group_of_them(table):
+    table.set_result(FINISHED)
+    assert "Readings" not in rows_of(table)
+
+
 def test_that_phases_and_layers_show_what_was_measured(table):
     table.set_result(FINISHED)
     rows = rows_of(table)
