@@ -48,7 +48,7 @@ def _model(model: StackModel, workload: Workload) -> Iterator[Problem]:
         return
     for row in rows:
         if row.problem is not None:
-            yield Problem(("model", "layers", row.index), row.problem)
+            yield Problem(("model", "layers", row.index, *row.problem_path), row.problem)
     known = all(row.parameters is not None for row in rows)
     if known and not workload.by_inputs and not any(row.parameters for row in rows):
         yield Problem(
@@ -213,13 +213,13 @@ def _batch_norm(model: StackModel, data: Data, workload: Workload) -> Iterator[P
             (("workload", "support"), workload.support),
             (("workload", "query"), workload.query),
         )
-    for row in model.trace():
+    for place, row in model.outline():
         for path, count in batches:
             positions = math.prod((row.input_shape or (1,))[1:])
             if row.layer.kind == "batch_norm" and count * positions < 2:
                 yield Problem(
                     path,
-                    f"{'.'.join(path)}: {count} was given; batch_norm (layer {row.index + 1}) "
+                    f"{'.'.join(path)}: {count} was given; batch_norm (layer {place[0] + 1}) "
                     "needs at least 2 values a channel.",
                 )
 

@@ -68,10 +68,11 @@ def _of_layers(spec: RunSpec) -> Iterator[Notice]:
     if why is not None:
         yield Notice("note", None, f"loss: {why}, so {_WRITTEN_OUT}")
     for index, layer in enumerate(spec.model.layers):
-        why = derivation.why_rewritten(layer.kind)
-        if why is not None:
-            yield Notice("note", index, f"{layer.kind}: {why}, so {_WRITTEN_OUT}")
-        elif isinstance(layer, Embedding) and layer.sparse and _is_wrongly_sparse(spec):
+        for kind in sorted(layer.functions):
+            why = derivation.why_rewritten(kind)
+            if why is not None:
+                yield Notice("note", index, f"{kind}: {why}, so {_WRITTEN_OUT}")
+        if isinstance(layer, Embedding) and layer.sparse and _is_wrongly_sparse(spec):
             yield Notice(
                 "note",
                 index,

@@ -79,7 +79,11 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
     if spec.loss == "cross_entropy":
         targets = math.prod(output[1:]) * _CLASS_BYTES
     # A view has no memory of its own.
-    outputs = [math.prod(row.output_shape or ()) for row in rows if row.layer.kind != "flatten"]
+    outputs = [
+        math.prod(row.output_shape or ())
+        for _, row in spec.model.outline()
+        if row.layer.kind not in ("flatten", "identity")
+    ]
     return LeastBytes(
         parameters=weights * item,
         data=examples * (inputs * input_item + targets),

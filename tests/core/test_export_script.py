@@ -90,6 +90,35 @@ STACKS: dict[str, tuple[list[int], Layers]] = {
             HEAD,
         ],
     ),
+    "composites": (
+        [6],
+        [
+            layer("linear", out_features=8),
+            layer(
+                "residual",
+                layers=[
+                    layer("batch_norm"),
+                    layer("mixed"),
+                    layer("residual", layers=[layer("linear", out_features=8), layer("tanh")]),
+                    layer("dropout", p=0.3),
+                ],
+            ),
+            layer("identity"),
+            layer(
+                "mixed",
+                candidates=[
+                    layer("linear", out_features=5, bias=False),
+                    layer("linear", out_features=5),
+                ],
+            ),
+            layer("identity"),
+            HEAD,
+        ],
+    ),
+    "deep of blocks": (
+        [6],
+        [layer("residual", layers=[layer("linear", out_features=6), layer("tanh")])] * 6,
+    ),
     "deep": ([6], [layer("linear", out_features=6), layer("tanh")] * 8),
 }
 CHECKPOINTINGS = ("none", "torch", "rematerialize")
@@ -170,6 +199,14 @@ def test_that_nested_gradients_are_the_same(stack: str, checkpointing: str, orde
             stack, loss=loss, workload__order=order, mitigation__checkpointing__kind=checkpointing
         )
     )
+
+
+def test_that_long_modules_are_laid_out_over_lines() -> None:
+    block = layer("residual", layers=[layer("linear", out_features=6), layer("mixed")] * 4)
+    text = script(spec_of("deep", model__layers=[block, HEAD]))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "    Residual(\n        nn.Linear(6, 6),\n        Mixed(" in text
+    assert text.count("class Residual(nn.Sequential):") == 1
 
 
 @pytest.mark.parametrize("stack", ["noise", "convolutions"])

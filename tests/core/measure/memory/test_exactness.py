@@ -45,6 +45,7 @@ STACKS: dict[str, tuple[list[int], list[Layer]]] = {
         [CONV2D, TANH, {"kind": "adaptive_avg_pool2d", "output_size": [3, 2]}, *HEAD],
     ),
     "flatten": (IMAGE, [{"kind": "flatten"}, LINEAR, TANH, *HEAD]),
+    "identity": between({"kind": "identity"}),
     "relu": between({"kind": "relu"}),
     "leaky_relu": between({"kind": "leaky_relu"}),
     "gelu": between({"kind": "gelu"}),
@@ -62,6 +63,16 @@ STACKS: dict[str, tuple[list[int], list[Layer]]] = {
     "embedding": (
         [6],
         [{"kind": "embedding", "num_embeddings": 40, "embedding_dim": 4}, TANH, *HEAD],
+    ),
+    "residual": (
+        IMAGE,
+        [CONV2D, {"kind": "residual", "layers": [{"kind": "batch_norm"}, TANH, CONV2D]}, *HEAD],
+    ),
+    "mixed": between(
+        {
+            "kind": "mixed",
+            "candidates": [TANH, {"kind": "residual", "layers": [LINEAR]}, {"kind": "identity"}],
+        }
     ),
 }
 CHECKPOINTING = ["none", "torch", "rematerialize"]
