@@ -56,6 +56,7 @@ class LeastBytes:
 
 def least_bytes(spec: RunSpec) -> LeastBytes | None:
     """A lower bound of the baseline and the peak together, None where a layer is wrong."""
+    spec = spec.as_computed()
     rows = spec.model.trace()
     output = spec.model.output_shape
     if output is None or any(row.output_shape is None for row in rows):

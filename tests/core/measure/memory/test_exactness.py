@@ -161,6 +161,25 @@ def test_that_high_orders_through_an_embedding_are_foretold_to_the_byte(
 
 
 @pytest.mark.parametrize("checkpointing", CHECKPOINTING)
+@pytest.mark.parametrize(
+    ("order", "method"), [(1, "exact"), (2, "exact"), (2, "finite_difference")]
+)
+@pytest.mark.parametrize("kind", ["mixed", "residual", "dropout"])
+def test_that_architecture_gradients_are_foretold_to_the_byte(
+    kind: str, order: int, method: str, checkpointing: str
+) -> None:
+    shape, layers = STACKS[kind]
+    assert_foretold_to_the_byte(
+        run_of(
+            layers,
+            shape,
+            workload={"kind": "darts", "order": order, "method": method},
+            mitigation={"checkpointing": {"kind": checkpointing}},
+        )
+    )
+
+
+@pytest.mark.parametrize("checkpointing", CHECKPOINTING)
 @pytest.mark.parametrize("wrt", ["parameters", "inputs"])
 def test_that_cross_entropy_in_doubles_is_foretold_to_the_byte(
     checkpointing: str, wrt: str
