@@ -26,7 +26,7 @@ from core.spec.layers.base import (
     row_of,
     shape_text,
 )
-from core.spec.layers.composites import ALPHA, Composite
+from core.spec.layers.composites import ALPHA, DEEPEST, Composite
 from core.spec.layers.kinds import LAYER_KINDS, Layer, Mixed, Residual
 from core.spec.layers.norms import BatchNorm, Dropout, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from core.spec.layers.pooling import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
@@ -35,6 +35,7 @@ from core.spec.layers.weights import Conv1d, Conv2d, Embedding, Linear
 
 __all__ = [
     "ALPHA",
+    "DEEPEST",
     "GELU",
     "LAYER_KINDS",
     "AdaptiveAvgPool2d",
