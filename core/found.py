@@ -147,7 +147,7 @@ class Found:
                 parameters=row.parameters or 0,
                 bytes_at_peak=None if by_layer is None else by_layer.get(row.index, 0),
             )
-            for row in self.spec.model.trace()
+            for row in self.spec.as_computed().model.trace()
         )
 
     def result_warnings(self, loss: float, engine: tuple[str, ...]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from core.engine import norms, written_out
+from core.engine import composites, norms, written_out
 from core.spec import layers as spec
 from core.spec.derivation import Derivation
 from core.spec.layers import LayerSpec, Shape
@@ -232,6 +232,27 @@ def _silu(layer: spec.SiLU, prefix: str, way: Derivation) -> Forward:
     return _plain(written_out.silu if way.rewrites(layer.kind) else functional.silu)
 
 
+def _residual(layer: spec.Residual, prefix: str, way: Derivation) -> Forward:
+    return composites.residual(_parts(layer, prefix, way))
+
+
+def _mixed(layer: spec.Mixed, prefix: str, way: Derivation) -> Forward:
+    # WORKAROUND: see why_rewritten.
+    softmax = written_out.softmax if way.rewrites("softmax") else functional.softmax
+    return composites.mixed(_parts(layer, prefix, way), prefix, softmax)
+
+
+def _parts(layer: spec.Composite, prefix: str, way: Derivation) -> list[Forward]:
+    return [
+        _KINDS[type(part)].forward(part, f"{prefix}{index}.", way)
+        for index, part in enumerate(layer.parts)
+    ]
+
+
+def _modules(layer: spec.Composite, shape: Shape) -> list[nn.Module]:
+    return [build(row.layer, row.input_shape or ()) for row in layer.rows(shape)]
+
+
 def _dropout(layer: spec.Dropout, prefix: str, way: Derivation) -> Forward:
     del prefix, way
     p = layer.p
@@ -296,6 +317,7 @@ _KINDS: dict[type[LayerSpec], LayerKind[Any]] = {
         lambda layer, shape: nn.AdaptiveAvgPool2d(layer.output_size), _adaptive_avg_pool2d
     ),
     spec.Flatten: _without_settings(nn.Flatten, lambda x: x.flatten(1)),
+    spec.Identity: _without_settings(nn.Identity, lambda x: x),
     spec.ReLU: _without_settings(nn.ReLU, functional.relu),
     spec.LeakyReLU: LayerKind(lambda layer, shape: nn.LeakyReLU(layer.negative_slope), _leaky_relu),
     spec.GELU: LayerKind(lambda layer, shape: nn.GELU(layer.approximate), _gelu),
@@ -331,4 +353,8 @@ _KINDS: dict[type[LayerSpec], LayerKind[Any]] = {
         ),
         _embedding,
     ),
+    spec.Residual: LayerKind(
+        lambda layer, shape: composites.Residual(*_modules(layer, shape)), _residual
+    ),
+    spec.Mixed: LayerKind(lambda layer, shape: composites.Mixed(*_modules(layer, shape)), _mixed),
 }

@@ -105,6 +105,7 @@ def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) 
     Raises:
         core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
     """
+    spec = spec.as_computed()
     dtype = DTYPES[spec.mitigation.precision]
     module = _module(spec.model, spec.measure.seed)
     by_inputs = spec.workload.by_inputs

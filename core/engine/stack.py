@@ -11,6 +11,7 @@ from core.engine.layers import Forward, forward
 from core.engine.recorder import Recorder, is_deaf
 from core.engine.segments import STRATEGIES, Strategy, cut
 from core.spec.derivation import Derivation
+from core.spec.layers import leaves
 from core.spec.mitigations import Checkpointing
 from core.spec.model import StackModel
 
@@ -37,7 +38,7 @@ class Stack:
             way: how the output will be differentiated.
             checkpointing: which activations are dropped.
         """
-        self.random = any(layer.random for layer in model.layers)
+        self.random = model.is_random
         self._layers = tuple(
             (index, forward(layer, index, way)) for index, layer in enumerate(model.layers)
         )
@@ -130,4 +131,5 @@ def _run(model: StackModel, layers: range, functions: tuple[tuple[int, Forward],
         for index in layers
         for name in rows[index].layer.parameter_shapes(rows[index].input_shape or ())
     ]
-    return _Run(functions, tuple(names), any(rows[index].layer.random for index in layers))
+    random = any(leaf.random for leaf in leaves(rows[index].layer for index in layers))
+    return _Run(functions, tuple(names), random)

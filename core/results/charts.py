@@ -31,6 +31,8 @@ class ChartForm:
 
 
 LEARNING: Final = "learning"
+SEARCH: Final = "search"
+ARCHITECTURE: Final = "architecture"
 
 CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
     {
@@ -39,6 +41,18 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
             "outer step",
             "loss",
             "The loss before each outer step appears here.",
+        ),
+        SEARCH: ChartForm(
+            "Search",
+            "search step",
+            "loss",
+            "The losses before each step of the search appear here.",
+        ),
+        ARCHITECTURE: ChartForm(
+            "Architecture weights",
+            "search step",
+            "share of a candidate",
+            "What each candidate is weighed by appears here.",
         ),
     }
 )

@@ -9,6 +9,7 @@ from core.spec.arrays_file import UnreadableArrays, read_arrays
 from core.spec.data import (
     DIGIT_CLASSES,
     DIGIT_SHAPE,
+    DIGITS,
     DIGITS_PER_CLASS,
     ArraysData,
     Data,
@@ -48,7 +49,7 @@ def _model(model: StackModel, workload: Workload) -> Iterator[Problem]:
         return
     for row in rows:
         if row.problem is not None:
-            yield Problem(("model", "layers", row.index), row.problem)
+            yield Problem(("model", "layers", row.index, *row.problem_path), row.problem)
     known = all(row.parameters is not None for row in rows)
     if known and not workload.by_inputs and not any(row.parameters for row in rows):
         yield Problem(
@@ -117,6 +118,12 @@ def _digits(
         yield Problem(("loss",), f'loss: "{loss}" was given; digits need "cross_entropy".')
     if isinstance(workload, Maml):
         yield from _shots(data, workload)
+    if workload.examples == "halves" and 2 * data.batch_size > DIGITS:
+        yield Problem(
+            ("data", "batch_size"),
+            f"data.batch_size: {data.batch_size} was given; there are {DIGITS} digits to train and "
+            f"to validate on, allowed: at most {DIGITS // 2}.",
+        )
 
 
 def _shots(data: DigitsData, workload: Maml) -> Iterator[Problem]:
@@ -162,7 +169,7 @@ def _arrays(
                 f"data.file: x holds values from {low:g} to {high:g}; the embedding takes whole "
                 f"numbers from 0 to {model.vocabulary - 1}.",
             )
-    needed = data.batch_size
+    needed = data.batch_size * (2 if workload.examples == "halves" else 1)
     key: tuple[str, str] = ("data", "batch_size")
     if isinstance(workload, Maml):
         needed, key = workload.support + workload.query, ("workload", "support")
@@ -213,13 +220,13 @@ def _batch_norm(model: StackModel, data: Data, workload: Workload) -> Iterator[P
             (("workload", "support"), workload.support),
             (("workload", "query"), workload.query),
         )
-    for row in model.trace():
+    for place, row in model.outline():
         for path, count in batches:
             positions = math.prod((row.input_shape or (1,))[1:])
             if row.layer.kind == "batch_norm" and count * positions < 2:
                 yield Problem(
                     path,
-                    f"{'.'.join(path)}: {count} was given; batch_norm (layer {row.index + 1}) "
+                    f"{'.'.join(path)}: {count} was given; batch_norm (layer {place[0] + 1}) "
                     "needs at least 2 values a channel.",
                 )
 

@@ -10,6 +10,7 @@ from core.spec.declaration import Spec, declare
 
 DIGIT_CLASSES = 10
 DIGIT_SHAPE = (8, 8)
+DIGITS = 1797
 DIGITS_PER_CLASS = 174
 """Examples of the rarest digit, which bounds support and query (resources/data/README.md)."""
 

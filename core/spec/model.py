@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from core.spec.declaration import Spec, declare
-from core.spec.layers import Layer, LayerSpec, Shape, ShapeError
+from core.spec.layers import Layer, LayerRow, LayerSpec, Shape, leaves, row_of
 
+__all__ = ["LayerRow", "Place", "StackModel"]
 
-@dataclass(frozen=True)
-class LayerRow:
-    """What is known of one layer before anything runs.
-
-    Attributes:
-        output_shape: without the batch; None where this layer or one above it is wrong.
-        parameters: number of trainable values; None where the input shape is unknown.
-        problem: one sentence, None where the layer is right.
-    """
-
-    index: int
-    layer: LayerSpec
-    input_shape: Shape | None
-    output_shape: Shape | None
-    parameters: int | None
-    problem: str | None
+Place = tuple[int, ...]
+"""Positions of a layer and of what it lies in, the outermost first."""
 
 
 class StackModel(Spec):
@@ -45,6 +32,25 @@ class StackModel(Spec):
             rows.append(row)
             shape = row.output_shape
         return tuple(rows)
+
+    def outline(self) -> tuple[tuple[Place, LayerRow], ...]:
+        """Every layer with its place, each before the layers that it is made of."""
+        return tuple(_outline(self.trace(), ()))
+
+    @property
+    def leaves(self) -> tuple[LayerSpec, ...]:
+        """The layers in order, those that are made of others replaced by their parts."""
+        return tuple(leaves(self.layers))
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The kinds whose functions the layers compute."""
+        return frozenset().union(*(layer.functions for layer in self.layers))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether a layer draws random numbers."""
+        return any(layer.random for layer in leaves(self.layers))
 
     @property
     def output_shape(self) -> Shape | None:
@@ -77,13 +83,14 @@ def _holds_whole_numbers(model: StackModel, index: int) -> bool:
 
 
 def _row(index: int, layer: LayerSpec, shape: Shape | None, *, whole_numbers: bool) -> LayerRow:
-    if shape is None:
-        return LayerRow(index, layer, None, None, None, None)
-    if layer.takes_whole_numbers and not whole_numbers:
+    if shape is not None and layer.takes_whole_numbers and not whole_numbers:
         problem = "embedding takes whole numbers, so it stands first, or after flatten alone."
         return LayerRow(index, layer, shape, None, None, problem)
-    try:
-        output_shape = layer.output_shape(shape)
-    except ShapeError as error:
-        return LayerRow(index, layer, shape, None, None, str(error))
-    return LayerRow(index, layer, shape, output_shape, layer.parameter_count(shape), None)
+    return row_of(index, layer, shape)
+
+
+def _outline(rows: Iterable[LayerRow], place: Place) -> Iterator[tuple[Place, LayerRow]]:
+    for row in rows:
+        here = (*place, row.index)
+        yield here, row
+        yield from _outline(row.layer.rows(row.input_shape), here)

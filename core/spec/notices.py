@@ -63,15 +63,23 @@ def _of_mitigations(spec: RunSpec) -> Iterator[Notice]:
 
 
 def _of_layers(spec: RunSpec) -> Iterator[Notice]:
-    derivation = spec.workload.derivation
+    derivation, computed = spec.workload.derivation, spec.as_computed().model
     why = derivation.why_rewritten(spec.loss)
     if why is not None:
         yield Notice("note", None, f"loss: {why}, so {_WRITTEN_OUT}")
-    for index, layer in enumerate(spec.model.layers):
-        why = derivation.why_rewritten(layer.kind)
-        if why is not None:
-            yield Notice("note", index, f"{layer.kind}: {why}, so {_WRITTEN_OUT}")
-        elif isinstance(layer, Embedding) and layer.sparse and _is_wrongly_sparse(spec):
+    for index, layer in enumerate(computed.layers):
+        if layer != spec.model.layers[index]:
+            yield Notice(
+                "note",
+                index,
+                f"{spec.model.layers[index].kind}: searched as a choice among relu, tanh, silu and "
+                "identity, since no layer is mixed.",
+            )
+        for kind in sorted(layer.functions):
+            why = derivation.why_rewritten(kind)
+            if why is not None:
+                yield Notice("note", index, f"{kind}: {why}, so {_WRITTEN_OUT}")
+        if isinstance(layer, Embedding) and layer.sparse and _is_wrongly_sparse(spec):
             yield Notice(
                 "note",
                 index,

@@ -48,6 +48,11 @@ class RunSpec(Spec):
         """What keeps this spec from running: sizes that do not fit, parts that do not combine."""
         return inconsistencies(self.model, self.data, self.loss, self.workload, self.mitigation)
 
+    def as_computed(self) -> RunSpec:
+        """This spec with the model that its workload computes with."""
+        model = self.workload.computed_model(self.model)
+        return self if model is self.model else self.model_copy(update={"model": model})
+
     def to_json(self, *, indent: int | None = 2) -> str:
         """The spec as JSON, every key written out."""
         return self.model_dump_json(indent=indent)

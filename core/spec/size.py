@@ -56,6 +56,7 @@ class LeastBytes:
 
 def least_bytes(spec: RunSpec) -> LeastBytes | None:
     """A lower bound of the baseline and the peak together, None where a layer is wrong."""
+    spec = spec.as_computed()
     rows = spec.model.trace()
     output = spec.model.output_shape
     if output is None or any(row.output_shape is None for row in rows):
@@ -79,7 +80,11 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
     if spec.loss == "cross_entropy":
         targets = math.prod(output[1:]) * _CLASS_BYTES
     # A view has no memory of its own.
-    outputs = [math.prod(row.output_shape or ()) for row in rows if row.layer.kind != "flatten"]
+    outputs = [
+        math.prod(row.output_shape or ())
+        for _, row in spec.model.outline()
+        if row.layer.kind not in ("flatten", "identity")
+    ]
     return LeastBytes(
         parameters=weights * item,
         data=examples * (inputs * input_item + targets),

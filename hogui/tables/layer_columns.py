@@ -7,8 +7,10 @@ from enum import IntEnum
 from PySide6.QtCore import QCoreApplication, Qt
 
 from core.spec.declaration import declared_fields
-from core.spec.layers import LayerSpec, describe_settings
+from core.spec.layers import LayerSpec, describe_settings, shape_text
+from core.spec.model import LayerRow, Place
 from hogui.forms.names import declared_text
+from hogui.units import MISSING, format_count
 
 
 class Column(IntEnum):
@@ -43,6 +45,27 @@ class Column(IntEnum):
         return side | Qt.AlignmentFlag.AlignVCenter
 
 
+def text_of(column: Column, layer: LayerSpec, place: Place, known: LayerRow) -> str:
+    """What a layer's cell shows.
+
+    Args:
+        column: which cell.
+        layer: with the layers within it, whose kinds stand for its settings.
+        place: its positions.
+        known: its shapes and parameters.
+    """
+    if column is Column.NUMBER:
+        return ".".join(str(position + 1) for position in place)
+    if column is Column.KIND:
+        return declared_text(layer.title)
+    if column is Column.SETTINGS:
+        parts = ", ".join(part.kind for part in layer.parts)
+        return parts if layer.parts_field else describe_settings(layer)
+    if column is Column.OUTPUT:
+        return MISSING if known.output_shape is None else shape_text(known.output_shape)
+    return format_count(known.parameters)
+
+
 def kind_help(cls: type[LayerSpec]) -> str:
     """What a kind of layer computes, in one sentence."""
     return declared_text(" ".join((cls.__doc__ or "").split()))
@@ -50,6 +73,9 @@ def kind_help(cls: type[LayerSpec]) -> str:
 
 def settings_help(layer: LayerSpec) -> str:
     """A layer's settings, and a line for each key that it knows."""
+    if layer.parts_field:
+        how = _tr("Rows of their own below, or as text: linear(64), tanh")
+        return "\n".join([describe_settings(layer), how])
     lines = [f"{field.name}: {declared_text(field.help)}" for field in declared_fields(type(layer))]
     settings = describe_settings(layer)
     return "\n".join([settings, *lines] if settings else lines)

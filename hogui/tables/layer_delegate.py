@@ -26,7 +26,7 @@ from typing_extensions import override
 from core.spec.layers import LAYER_KINDS, LayerSpec
 from hogui.forms.names import declared_text
 from hogui.tables.layer_columns import Column, kind_help
-from hogui.tables.layer_model import PROBLEM_ROLE
+from hogui.tables.layer_model import DEPTH_ROLE, PROBLEM_ROLE
 from hogui.tables.row_notes import NOTES_ROLE, row_tint
 from hogui.theme import theme
 
@@ -39,6 +39,8 @@ CELL_MARGINS = 2 * INSET + 3
 they are measured."""
 OVERLAP = 8
 """Figures stand at the right of their cells and may begin in the margin of the cell before."""
+STEP = 14
+"""Pixels by which what lies within a layer stands further right."""
 _FIGURES = (Column.NUMBER, Column.OUTPUT, Column.PARAMETERS)
 _PADDING = 5
 _PAUSE_MS = 400
@@ -61,9 +63,12 @@ class LayerDelegate(QStyledItemDelegate):
         tint = row_tint(index.data(NOTES_ROLE))
         if tint is not None:
             painter.fillRect(option.rect, QColor(getattr(tokens, tint)))
+        if index.column() == Column.KIND:
+            self._paint_depth(painter, option.rect, index.data(DEPTH_ROLE))
         option.rect = self._first_line(option)
         if index.column() in _FIGURES:
             option.rect = option.rect.adjusted(-OVERLAP, 0, 0, 0)
+        option.rect = self._indented(option.rect, index)
         has_focus = bool(option.state & QStyle.StateFlag.State_HasFocus)
         super().paint(painter, option, index)
         if has_focus and self._is_shown_here(option, index):
@@ -81,6 +86,18 @@ class LayerDelegate(QStyledItemDelegate):
         """Whether a text has room in its cell."""
         return option.fontMetrics.horizontalAdvance(text) + CELL_MARGINS <= option.rect.width()
 
+    def _indented(self, rect: QRect, index: Index) -> QRect:
+        """A cell without what stands at its left for the layers that its layer lies within."""
+        is_kind = index.column() == Column.KIND
+        return rect.adjusted(STEP * index.data(DEPTH_ROLE), 0, 0, 0) if is_kind else rect
+
+    def _paint_depth(self, painter: QPainter, rect: QRect, depth: int) -> None:
+        """A line for each layer that the row's lies within."""
+        painter.setPen(QColor(theme().tokens.border))
+        for level in range(depth):
+            x = rect.left() + INSET + STEP * level + 3
+            painter.drawLine(x, rect.top(), x, rect.bottom())
+
     def _is_shown_here(self, option: QStyleOptionViewItem, index: Index) -> bool:
         text = str(index.data())
         return index.column() != Column.SETTINGS or self.fits(option, text)
@@ -92,7 +109,8 @@ class LayerDelegate(QStyledItemDelegate):
         if index.column() == Column.KIND:
             return self._kind_editor(parent)
         editor = QLineEdit(parent)
-        editor.setAccessibleName(self.tr("Settings of layer {n}").format(n=index.row() + 1))
+        number = index.siblingAtColumn(Column.NUMBER).data()
+        editor.setAccessibleName(self.tr("Settings of layer {n}").format(n=number))
         editor.setProperty("original", index.data(Qt.ItemDataRole.EditRole))
         here = QPersistentModelIndex(index)
         pause = QTimer(editor)
@@ -123,7 +141,7 @@ class LayerDelegate(QStyledItemDelegate):
     def updateEditorGeometry(
         self, editor: QWidget, option: QStyleOptionViewItem, index: Index
     ) -> None:
-        rect = self._first_line(option)
+        rect = self._indented(self._first_line(option), index)
         parent = editor.parentWidget()
         if isinstance(editor, QLineEdit) and parent is not None:
             rect.setRight(parent.width() - 1)

@@ -54,6 +54,7 @@ class LayerEditor(QWidget):
         self.model.dataChanged.connect(self._show_totals)
         self.model.modelReset.connect(self._show_totals)
         self.table.refused.connect(self._say)
+        self.model.refused.connect(self._say)
         self.table.selectionModel().selectionChanged.connect(self._enable)
         self._enable()
         self._show_totals()
@@ -85,9 +86,7 @@ class LayerEditor(QWidget):
 
     def add(self, layer: LayerSpec) -> None:
         """Inserts a layer after the selection and selects it."""
-        row = self.table.row_after_selection()
-        self.model.insert(row, [layer])
-        self.table.select_rows([row])
+        self.table.select_rows(self.model.insert(self.table.spot_after_selection(), [layer]))
 
     def _buttons(self) -> QHBoxLayout:
         bar = QHBoxLayout()
@@ -107,6 +106,8 @@ class LayerEditor(QWidget):
         self._needing_selection = [
             self._button("chevron-up", self.tr("Move up (Alt+Up)"), table.move_up),
             self._button("chevron-down", self.tr("Move down (Alt+Down)"), table.move_down),
+            self._button("chevron-left", self.tr("Move out (Alt+Left)"), table.move_out),
+            self._button("chevron-right", self.tr("Move in (Alt+Right)"), table.move_in),
             self._button("duplicate", self.tr("Duplicate (Ctrl+D)"), table.duplicate_selected),
             self._button("delete", self.tr("Delete (Del)"), table.delete_selected),
         ]
@@ -135,10 +136,7 @@ class LayerEditor(QWidget):
         return menu
 
     def _add_next(self) -> None:
-        row = self.table.row_after_selection()
-        above = self.model.layers[row - 1] if row else None
-        shape = self.model.trace()[row - 1].output_shape if row else self.model.stack.input_shape
-        self.add(usual_next(above, shape))
+        self.add(usual_next(*self.model.surroundings(self.table.spot_after_selection())))
 
     def _tell(self, layers: tuple[LayerSpec, ...]) -> None:
         self._say(self._whole)

@@ -35,8 +35,9 @@ from typing_extensions import override
 from core.spec.declaration import InvalidSpec
 from hogui.tables.fitting import changes_text_sizes
 from hogui.tables.layer_columns import Column
-from hogui.tables.layer_delegate import CELL_MARGINS, INSET, OVERLAP, LayerDelegate
-from hogui.tables.layer_model import LayerModel
+from hogui.tables.layer_delegate import CELL_MARGINS, INSET, OVERLAP, STEP, LayerDelegate
+from hogui.tables.layer_entries import Spot
+from hogui.tables.layer_model import DEPTH_ROLE, LayerModel
 from hogui.tables.layer_text import layers_from_text
 from hogui.tables.row_notes import NOTES_ROLE, RowNote, notes_height, paint_notes
 from hogui.theme import Size, theme
@@ -63,7 +64,7 @@ class LayerTable(QTableView):
         super().__init__()
         self._model = model
         self._delegate = LayerDelegate(self)
-        self._target: int | None = None
+        self._target: Spot | None = None
         self.setObjectName("layerTable")
         self.setAccessibleName(self.tr("Layers"))
         self.setModel(model)
@@ -100,10 +101,7 @@ class LayerTable(QTableView):
 
     def duplicate_selected(self) -> None:
         """Copies the selected rows below themselves and selects the copies."""
-        rows = self.selected_rows()
-        self._model.duplicate(rows)
-        if rows:
-            self.select_rows([max(rows) + 1 + i for i in range(len(rows))])
+        self.select_rows(self._model.duplicate(self.selected_rows()))
 
     def move_up(self) -> None:
         """Moves the selected rows up by one."""
@@ -113,6 +111,16 @@ class LayerTable(QTableView):
     def move_down(self) -> None:
         """Moves the selected rows down by one."""
         self._model.shift(self.selected_rows(), 1)
+        self.scrollTo(self.currentIndex())
+
+    def move_in(self) -> None:
+        """Moves the selected rows into the layer above them."""
+        self._model.nest(self.selected_rows(), 1)
+        self.scrollTo(self.currentIndex())
+
+    def move_out(self) -> None:
+        """Moves the selected rows out of the layer that they lie in."""
+        self._model.nest(self.selected_rows(), -1)
         self.scrollTo(self.currentIndex())
 
     def copy_selected(self) -> None:
@@ -128,14 +136,14 @@ class LayerTable(QTableView):
         except InvalidSpec as error:
             self.refused.emit(str(error))
             return
-        row = self.row_after_selection()
-        self._model.insert(row, layers)
-        self.select_rows([row + i for i in range(len(layers))])
+        self.select_rows(self._model.insert(self.spot_after_selection(), layers))
 
-    def row_after_selection(self) -> int:
-        """Where a new layer goes: after the last selected row, else at the end."""
+    def spot_after_selection(self) -> Spot:
+        """Where a new layer goes: after the last selected one, else at the end."""
         rows = self.selected_rows()
-        return max(rows) + 1 if rows else self._model.rowCount()
+        if not rows:
+            return self._model.spot_before(self._model.rowCount())
+        return self._model.spot_after(max(rows))
 
     @override
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -189,7 +197,7 @@ class LayerTable(QTableView):
     @override
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         if self._accepts(event):
-            self._set_target(self._row_at(event.position().toPoint()))
+            self._set_target(self._spot_at(event.position().toPoint()))
             event.acceptProposedAction()
         else:
             event.ignore()
@@ -202,10 +210,8 @@ class LayerTable(QTableView):
     def dropEvent(self, event: QDropEvent) -> None:
         """The model moves the rows itself; a plain move would have the view delete them too."""
         self._set_target(None)
-        row = self._row_at(event.position().toPoint())
-        action = Qt.DropAction.CopyAction
-        if self._model.dropMimeData(event.mimeData(), action, row, 0, self.rootIndex()):
-            event.setDropAction(action)
+        if self._model.drop(event.mimeData(), self._spot_at(event.position().toPoint())):
+            event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
         else:
             self.refused.emit(self.tr("What was dropped holds no layers as JSON text."))
@@ -240,6 +246,8 @@ class LayerTable(QTableView):
     def _add_actions(self) -> None:
         self._action(self.tr("Move up"), "Alt+Up", self.move_up)
         self._action(self.tr("Move down"), "Alt+Down", self.move_down)
+        self._action(self.tr("Move into the layer above"), "Alt+Right", self.move_in)
+        self._action(self.tr("Move out of its layer"), "Alt+Left", self.move_out)
         self._action(self.tr("Duplicate"), "Ctrl+D", self.duplicate_selected)
         self._action(self.tr("Copy"), QKeySequence.StandardKey.Copy, self.copy_selected)
         self._action(self.tr("Cut"), QKeySequence.StandardKey.Cut, self._cut)
@@ -293,8 +301,10 @@ class LayerTable(QTableView):
         self.updateEditorGeometries()
 
     def _texts_width(self, column: Column) -> int:
-        texts = {self._model.index(row, column).data() for row in range(self._model.rowCount())}
-        widths = (self.fontMetrics().horizontalAdvance(text) for text in texts)
+        cells = [self._model.index(row, column) for row in range(self._model.rowCount())]
+        step = STEP if column is Column.KIND else 0
+        texts = {(cell.data(), step * cell.data(DEPTH_ROLE)) for cell in cells}
+        widths = (self.fontMetrics().horizontalAdvance(text) + left for text, left in texts)
         return max(widths, default=0) + CELL_MARGINS
 
     def _least_settings_width(self) -> int:
@@ -336,7 +346,8 @@ class LayerTable(QTableView):
         is_current = (current.row(), current.column()) == (row, Column.SETTINGS)
         is_edited = is_current and self.state() is QAbstractItemView.State.EditingState
         if settings and not is_edited:
-            left = self.columnViewportPosition(Column.KIND) + INSET
+            depth = self._model.index(row, Column.KIND).data(DEPTH_ROLE)
+            left = self.columnViewportPosition(Column.KIND) + INSET + STEP * depth
             line = QRect(left, top + self._line_height() - 4, width - left, metrics.height())
             text = metrics.elidedText(settings, Qt.TextElideMode.ElideRight, line.width() - INSET)
             painter.setPen(QColor(tokens.text_secondary))
@@ -352,11 +363,12 @@ class LayerTable(QTableView):
         text = self.tr("No layers yet. Add the first one below.")
         painter.drawText(self.viewport().rect(), Qt.AlignmentFlag.AlignCenter, text)
 
-    def _paint_target(self, painter: QPainter, row: int) -> None:
-        last = self._model.rowCount() - 1
+    def _paint_target(self, painter: QPainter, spot: Spot) -> None:
+        row, last = spot.row, self._model.rowCount() - 1
+        left = self.columnViewportPosition(Column.KIND) + STEP * spot.depth if spot.depth else 0
         y = self.rowViewportPosition(row) if row <= last else self._bottom()
         painter.setPen(QPen(QColor(theme().tokens.accent), 2))
-        painter.drawLine(0, max(y, 1), self.viewport().width(), max(y, 1))
+        painter.drawLine(left, max(y, 1), self.viewport().width(), max(y, 1))
 
     def _bottom(self) -> int:
         last = self._model.rowCount() - 1
@@ -366,14 +378,15 @@ class LayerTable(QTableView):
         action = event.proposedAction()
         return self._model.canDropMimeData(event.mimeData(), action, 0, 0, self.rootIndex())
 
-    def _row_at(self, position: QPoint) -> int:
-        """The row before which something dropped here goes."""
+    def _spot_at(self, position: QPoint) -> Spot:
+        """Where something dropped here goes: before a row, or below it, within the same layers."""
         row = self.rowAt(position.y())
         if row < 0:
-            return self._model.rowCount()
+            return self._model.spot_before(self._model.rowCount())
         middle = self.rowViewportPosition(row) + self.rowHeight(row) / 2
-        return row + 1 if position.y() > middle else row
+        is_lower = position.y() > middle
+        return self._model.spot_below(row) if is_lower else self._model.spot_before(row)
 
-    def _set_target(self, row: int | None) -> None:
-        self._target = row
+    def _set_target(self, spot: Spot | None) -> None:
+        self._target = spot
         self.viewport().update()

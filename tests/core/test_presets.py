@@ -7,12 +7,13 @@ import pytest
 
 import resources
 from core.engine.segments import cut
+from core.results.charts import ARCHITECTURE
 from core.results.events import Event, Finished, MemorySamples, Repetition
 from core.results.outcome import Outcome
 from core.runner import run
 from core.spec.declaration import InvalidSpec
 from core.spec.presets import Preset, preset, presets
-from core.spec.workloads import Maml, NestedGradient
+from core.spec.workloads import Darts, Maml, NestedGradient
 
 NAMES = [one.name for one in presets()]
 FAST = {"measure.repetitions": 1, "measure.warmup": 0}
@@ -26,6 +27,7 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "lecture-maml",
         "sinusoid-maml",
         "digits-5-way-1-shot",
+        "digits-darts",
         "conv-order-2",
         "deep-mlp",
         "deep-mlp-rematerialize",
@@ -126,5 +128,15 @@ def test_that_a_preset_runs_to_its_end(name: str) -> None:
     assert all(before <= after for before, after in pairwise(points))
     assert all(phase.result_norm is None or phase.result_norm >= 0 for phase in result.phases)
     workload = result.spec.workload
-    steps = workload.outer_steps if isinstance(workload, Maml) else 0
-    assert sum(len(curve.y) for curve in result.curves) == steps
+    steps = getattr(workload, "outer_steps", 0) or getattr(workload, "search_steps", 0)
+    drawn = {len(curve.y) - (curve.chart == ARCHITECTURE) for curve in result.curves}
+    assert drawn == ({steps} if steps else set())
+
+
+def test_that_the_cell_of_the_search_has_two_choices() -> None:
+    spec = preset("digits-darts").spec
+    workload = spec.workload
+    assert isinstance(workload, Darts)
+    assert (workload.order, workload.is_exact, workload.search_steps) == (2, True, 60)
+    choices = [row for _, row in spec.model.outline() if row.layer.kind == "mixed"]
+    assert [len(row.layer.parts) for row in choices] == [5, 4]

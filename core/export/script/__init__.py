@@ -35,6 +35,7 @@ def script(spec: RunSpec) -> str:
     Raises:
         core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
     """
+    spec = spec.as_computed()
     stack = network(spec)
     body = [*data(spec), *stack.blocks, *workload(spec, stack), *measuring(spec, stack)]
     tools = _tools(spec, "\n".join(body))

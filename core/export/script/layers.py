@@ -90,6 +90,12 @@ def _convolution(name: str) -> Callable[[Any, Shape], str]:
     return build
 
 
+def _composed(name: str, layer: spec.Composite, shape: Shape) -> str:
+    """A class that the script defines, with the modules of the layer's parts."""
+    parts = [module(row.layer, row.input_shape or ()) for row in layer.rows(shape)]
+    return f"{name}({', '.join(parts)})"
+
+
 def _batch_norm_module(layer: spec.BatchNorm, shape: Shape) -> str:
     fields = _named(layer, "eps momentum affine track_running_stats")
     return _new(f"BatchNorm{'2d' if len(shape) == 3 else '1d'}", shape[0], *fields)
@@ -118,6 +124,7 @@ _MODULES: dict[type[LayerSpec], Callable[[Any, Shape], str]] = {
     ),
     spec.AdaptiveAvgPool2d: lambda layer, shape: _new("AdaptiveAvgPool2d", layer.output_size),
     spec.Flatten: lambda layer, shape: _new("Flatten"),
+    spec.Identity: lambda layer, shape: _new("Identity"),
     spec.ReLU: lambda layer, shape: _new("ReLU"),
     spec.LeakyReLU: lambda layer, shape: _new("LeakyReLU", layer.negative_slope),
     spec.GELU: lambda layer, shape: _new("GELU", *_named(layer, "approximate")),
@@ -139,6 +146,8 @@ _MODULES: dict[type[LayerSpec], Callable[[Any, Shape], str]] = {
     spec.Embedding: lambda layer, shape: _new(
         "Embedding", layer.num_embeddings, layer.embedding_dim, *_named(layer, "sparse")
     ),
+    spec.Residual: lambda layer, shape: _composed("Residual", layer, shape),
+    spec.Mixed: lambda layer, shape: _composed("Mixed", layer, shape),
 }
 
 
@@ -240,6 +249,7 @@ _FUNCTIONS: dict[type[LayerSpec], Callable[[Any, Surroundings], Applied]] = {
         "F.adaptive_avg_pool2d", str(layer.output_size)
     ),
     spec.Flatten: lambda layer, _: Applied("x.flatten", ("1",)),
+    spec.Identity: lambda layer, _: Applied("", ()),
     spec.ReLU: lambda layer, _: _plain("F.relu"),
     spec.LeakyReLU: lambda layer, _: _plain("F.leaky_relu", str(layer.negative_slope)),
     spec.GELU: lambda layer, _: _plain("F.gelu", *_named(layer, "approximate")),

@@ -7,25 +7,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from core.export.script.layers import (
-    RUNNING,
-    Applied,
-    Surroundings,
-    applied,
-    is_tracked,
-    module,
-)
-from core.export.script.source import INDENT, WIDTH, call, stretches
+from core.export.script.composites import Functions, classes, layer_lines, loop
+from core.export.script.layers import RUNNING, Applied, is_tracked, module
+from core.export.script.source import INDENT, WIDTH, call, laid_out, stretches
 from core.export.script.written_out import definitions
-from core.spec.derivation import FIRST_WRONG_ORDER, Derivation
-from core.spec.layers import Embedding
+from core.spec.derivation import FIRST_WRONG_ORDER
+from core.spec.layers import Embedding, leaves
 from core.spec.mitigations import Checkpointing
 from core.spec.model import StackModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
-
-_STATISTICS = 3
-"""Running mean, variance and count of a batch norm."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +41,21 @@ class Network:
 def network(spec: RunSpec) -> Network:
     """The source of ``parameters``, ``running`` and, where modules do not do, ``loss(p, x, y)``."""
     model = _right_model(spec)
-    tracked = any(map(is_tracked, model.layers))
-    random = any(layer.random for layer in model.layers)
+    tracked = any(map(is_tracked, model.leaves))
+    random = model.is_random
     updates = tracked and (_computes_again(spec) or _leaves_statistics(spec))
-    blocks = [_weights(spec, model, tracked)]
+    blocks = [*classes(model), _weights(spec, model, tracked)]
     way = spec.workload.derivation
-    kinds = {layer.kind for layer in model.layers} | {spec.loss}
+    kinds = model.functions | {spec.loss}
     rewritten = sorted(kind for kind in kinds if way.rewrites(kind))
     by_modules = not (rewritten or _computes_again(spec) or _moves_weights(spec))
     if by_modules:
         loss = f"{_LOSSES[spec.loss]}(network(x), y)"
         return Network(tuple(blocks), loss, random, tracked, updates)
     blocks += definitions(rewritten, running=tracked)
-    functions = _functions(model, way, updates)
-    blocks += _forward(model, functions, spec.mitigation.checkpointing, updates)
+    functions = Functions(model, way, updates)
+    blocks += functions.definitions
+    blocks += _forward(model, functions.calls, spec.mitigation.checkpointing, updates)
     blocks.append(_loss(spec.loss, updates, written_out=spec.loss in rewritten))
     return Network(tuple(blocks), "loss(parameters, x, y)", random, tracked, updates)
 
@@ -95,21 +87,12 @@ def _leaves_statistics(spec: RunSpec) -> bool:
     return spec.workload.moves_weights and not spec.workload.adapts
 
 
-def _functions(model: StackModel, way: Derivation, updates: bool) -> list[Applied]:
-    found, running = [], 0
-    for row in model.trace():
-        around = Surroundings(row.input_shape or (), way, running, updates)
-        found.append(applied(row.layer, around))
-        running += _STATISTICS * is_tracked(row.layer)
-    return found
-
-
 def _weights(spec: RunSpec, model: StackModel, tracked: bool) -> str:
     lines = ["torch.manual_seed(SEED)", "network = nn.Sequential("]
     modules = [module(row.layer, row.input_shape or ()) for row in model.trace()]
     for stretch in stretches(modules):
         if stretch.times == 1:
-            lines += [f"{INDENT}{text}," for text in stretch.block]
+            lines += [line for text in stretch.block for line in laid_out(text, 1, ",")]
         elif len(stretch.block) == 1:
             lines.append(f"{INDENT}*({stretch.block[0]} for _ in range({stretch.times})),")
         else:
@@ -158,7 +141,7 @@ def _forward(
     signature = "p, x, update=True" if updates else "p, x"
     opening = [f"def forward({signature}):", f'{INDENT}"""The output with the weights p."""']
     if checkpointing.kind == "none":
-        yield "\n".join([*opening, *_layers(functions, 1), f"{INDENT}return x"])
+        yield "\n".join([*opening, *layer_lines(functions, 1), f"{INDENT}return x"])
         return
     segments = _segments(model, functions, checkpointing)
     names: dict[tuple[Applied, ...], str] = {}
@@ -169,46 +152,11 @@ def _forward(
     form = _FORMS[checkpointing.kind]
     for layers, name in names.items():
         head = f"def {name}(x, *p, update=True):" if updates else f"def {name}(x, *p):"
-        yield "\n".join([head, *_layers(layers, 1), f"{INDENT}return {form.returned}"])
+        yield "\n".join([head, *layer_lines(layers, 1), f"{INDENT}return {form.returned}"])
     calls = [_Call(names[segment.functions], segment) for segment in segments]
     if form.helper and updates:
         yield form.helper
     yield "\n".join([*opening, *_calls(calls, form, updates), f"{INDENT}return x"])
-
-
-def _layers(functions: Sequence[Applied], depth: int) -> list[str]:
-    """The layers one after the other, on the weights from ``p[0]`` on."""
-    lines, weight = [], 0
-    for stretch in stretches(functions):
-        own = sum(function.weights for function in stretch.block)
-        if stretch.times == 1:
-            lines += _block(stretch.block, [f"p[{weight + i}]" for i in range(own)], depth)
-        else:
-            lines.append(INDENT * depth + _loop(weight, own, stretch.times))
-            names = ["p[i]", *(f"p[i + {i}]" for i in range(1, own))]
-            lines += _block(stretch.block, names, depth + 1)
-        weight += own * stretch.times
-    return lines
-
-
-def _loop(first: int, own: int, times: int) -> str:
-    if not own:
-        return f"for _ in range({times}):"
-    bounds = f"{first}, {first + own * times}"
-    if own == 1:
-        return f"for i in range({bounds}):" if first else f"for i in range({times}):"
-    return f"for i in range({bounds}, {own}):"
-
-
-def _block(functions: Sequence[Applied], weights: Sequence[str], depth: int) -> list[str]:
-    lines, taken = [], 0
-    for function in functions:
-        own = weights[taken : taken + function.weights]
-        taken += function.weights
-        lines += [f"{INDENT * depth}{line}" for line in function.before]
-        arguments = [argument.format(*own) for argument in function.arguments]
-        lines += call("x = ", function.function, arguments, depth)
-    return lines
 
 
 @dataclass(frozen=True)
@@ -249,7 +197,7 @@ def _segments(
     bounds = [math.ceil(layers * position / count) for position in range(count + 1)]
     found, weight = [], 0
     for first, end in itertools.pairwise(bounds):
-        random = any(layer.random for layer in model.layers[first:end])
+        random = any(leaf.random for leaf in leaves(model.layers[first:end]))
         segment = _Segment(tuple(functions[first:end]), weight, random)
         weight += segment.weights
         found.append(segment)
@@ -267,7 +215,7 @@ def _calls(calls: Sequence[_Call], form: _Form, updates: bool) -> list[str]:
                 weights = f"*p[{begin}:{end}]" if end > begin else ""
                 lines += form.call(one, weights, updates, 1)
         else:
-            lines.append(INDENT + _loop(first.weight, own, stretch.times))
+            lines.append(INDENT + loop(first.weight, own, stretch.times))
             weights = f"*p[i : i + {own}]" if own else ""
             lines += form.call(calls[stretch.first], weights, updates, 2)
     return lines

@@ -34,6 +34,38 @@ def call(before: str, function: str, arguments: Sequence[str], depth: int = 0) -
     return [opening, *(f"{margin}{INDENT}{argument}," for argument in arguments), closing]
 
 
+def laid_out(expression: str, depth: int = 0, end: str = "") -> list[str]:
+    """The lines of an expression; one that is too long is broken at the arguments of its call.
+
+    Args:
+        expression: such as ``f(a, g(b, c))``.
+        depth: levels of indentation.
+        end: what follows it.
+    """
+    line = f"{INDENT * depth}{expression}{end}"
+    if len(line) <= WIDTH or not expression.endswith(")"):
+        return [line]
+    function, _, inside = expression[:-1].partition("(")
+    within = f"{INDENT * (depth + 1)}{inside}"
+    if len(within) <= WIDTH:
+        lines = [within]
+    else:
+        lines = [line for one in _arguments(inside) for line in laid_out(one, depth + 1, ",")]
+    return [f"{INDENT * depth}{function}(", *lines, f"{INDENT * depth}){end}"]
+
+
+def _arguments(inside: str) -> list[str]:
+    """What stands between commas outside of brackets."""
+    found, open_brackets = [""], 0
+    for character in inside:
+        open_brackets += (character in "([") - (character in ")]")
+        if character == "," and not open_brackets:
+            found.append("")
+        else:
+            found[-1] += character
+    return [argument.strip() for argument in found]
+
+
 def quoted(text: str) -> str:
     """A text as a literal, in double quotes where that needs no escapes."""
     literal = repr(text)

@@ -95,13 +95,14 @@ def preflight(spec: RunSpec) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: -1 if finding.layer is None else finding.layer))
 
 
-def _findings(spec: RunSpec) -> Iterator[Finding]:
+def _findings(asked: RunSpec) -> Iterator[Finding]:
+    spec = asked.as_computed()
     try:
         resolve(spec.device)
     except InvalidSpec as error:
         for problem in error.problems:
             yield Finding(severity="error", layer=None, sentence=problem.sentence)
-    for notice in layer_notices(spec):
+    for notice in layer_notices(asked):
         yield Finding(severity=notice.severity, layer=notice.layer, sentence=notice.sentence)
     way = spec.workload.derivation
     use = Use(spec.workload.derivative_order, _MODES[way.tangents], _mitigations(spec))

@@ -124,7 +124,7 @@ class Forecaster:
             return Outlook(forecast=None, absent=str(reason))
         reasons = [*work.reasons(forecast)]
         memory = on or _here(device)
-        bound = not (foreign and any(layer.random for layer in spec.model.layers))
+        bound = not (foreign and spec.model.is_random)
         if not bound:
             reasons.append(_SMALLER_MASKS)
         forecast = forecast.model_copy(update={"reasons": tuple(reasons)})

@@ -54,7 +54,7 @@ def _structure(spec: RunSpec) -> object:
     workload = spec.workload
     inner = isinstance(workload, Maml) and workload.inner_steps > 1
     return (
-        tuple(layer.kind for layer in spec.model.layers),
+        tuple(layer.kind for layer in spec.model.leaves),
         (workload.kind, workload.derivation, inner),
         spec.mitigation,
         (spec.loss, spec.data.kind, spec.measure.threads),

@@ -6,6 +6,7 @@ them, so that a window can show both while the user types.
 
 from core.spec.layers.activations import (
     GELU,
+    Identity,
     LeakyReLU,
     ReLU,
     Sigmoid,
@@ -15,40 +16,52 @@ from core.spec.layers.activations import (
     Tanh,
 )
 from core.spec.layers.base import (
+    LayerRow,
     LayerSpec,
     Pair,
     Shape,
     ShapeError,
+    keyed,
+    leaves,
+    row_of,
     shape_text,
 )
-from core.spec.layers.kinds import LAYER_KINDS, Layer
+from core.spec.layers.composites import ALPHA, DEEPEST, Composite
+from core.spec.layers.kinds import LAYER_KINDS, Layer, Mixed, Residual
 from core.spec.layers.norms import BatchNorm, Dropout, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from core.spec.layers.pooling import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
 from core.spec.layers.settings import describe_settings, layer_from, parse_settings
 from core.spec.layers.weights import Conv1d, Conv2d, Embedding, Linear
 
 __all__ = [
+    "ALPHA",
+    "DEEPEST",
     "GELU",
     "LAYER_KINDS",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm",
+    "Composite",
     "Conv1d",
     "Conv2d",
     "Dropout",
     "Embedding",
     "Flatten",
     "GroupNorm",
+    "Identity",
     "InstanceNorm",
     "Layer",
     "LayerNorm",
+    "LayerRow",
     "LayerSpec",
     "LeakyReLU",
     "Linear",
     "MaxPool2d",
+    "Mixed",
     "Pair",
     "RMSNorm",
     "ReLU",
+    "Residual",
     "Shape",
     "ShapeError",
     "SiLU",
@@ -57,7 +70,10 @@ __all__ = [
     "Softplus",
     "Tanh",
     "describe_settings",
+    "keyed",
     "layer_from",
+    "leaves",
     "parse_settings",
+    "row_of",
     "shape_text",
 ]

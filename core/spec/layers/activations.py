@@ -14,6 +14,13 @@ from core.spec.layers.base import (
 )
 
 
+class Identity(Elementwise):
+    """The input itself."""
+
+    title: ClassVar[str] = "Identity"
+    kind: Literal["identity"] = "identity"
+
+
 class ReLU(Elementwise):
     """max(0, x)."""
 

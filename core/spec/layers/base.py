@@ -7,18 +7,28 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 from typing_extensions import override
 
-from core.spec.declaration import Spec
+from core.spec.declaration import Path, Spec
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 
 
 class ShapeError(ValueError):
-    """A layer that cannot take its input; the message is one sentence."""
+    """A layer that cannot take its input; the message is one sentence.
+
+    Attributes:
+        path: of the inner layer that is meant, below the one that raises; empty for itself.
+    """
+
+    def __init__(self, sentence: str, path: Path = ()) -> None:
+        super().__init__(sentence)
+        self.path = path
 
 
 class LayerSpec(Spec):
@@ -28,7 +38,25 @@ class LayerSpec(Spec):
     group: ClassVar[str]
     random: ClassVar[bool] = False
     takes_whole_numbers: ClassVar[bool] = False
+    parts_field: ClassVar[str] = ""
+    """The field that holds the layers which this one is made of; empty for most."""
+
     kind: str
+
+    @property
+    def parts(self) -> tuple[LayerSpec, ...]:
+        """The layers that this one is made of; none for most."""
+        return ()
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The kinds whose functions it computes: its own, or those of its parts."""
+        return frozenset((self.kind,))
+
+    def rows(self, input_shape: Shape | None) -> tuple[LayerRow, ...]:
+        """What is known of its parts."""
+        del input_shape
+        return ()
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -51,6 +79,57 @@ class LayerSpec(Spec):
     def parameter_count(self, input_shape: Shape) -> int:
         """Number of trainable values."""
         return sum(math.prod(shape) for shape in self.parameter_shapes(input_shape).values())
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """What is known of one layer before anything runs.
+
+    Attributes:
+        output_shape: without the batch; None where this layer or one above it is wrong.
+        parameters: number of trainable values; None where the input shape is unknown.
+        problem: one sentence, None where the layer is right.
+        problem_path: of the part that the problem is of, below the layer; empty for itself.
+    """
+
+    index: int
+    layer: LayerSpec
+    input_shape: Shape | None
+    output_shape: Shape | None
+    parameters: int | None
+    problem: str | None
+    problem_path: Path = ()
+
+
+def row_of(index: int, layer: LayerSpec, shape: Shape | None) -> LayerRow:
+    """What is known of a layer with an input of this shape."""
+    if shape is None:
+        return LayerRow(index, layer, None, None, None, None)
+    try:
+        output_shape = layer.output_shape(shape)
+    except ShapeError as error:
+        return LayerRow(index, layer, shape, None, None, str(error), error.path)
+    return LayerRow(index, layer, shape, output_shape, layer.parameter_count(shape), None)
+
+
+def leaves(layers: Iterable[LayerSpec]) -> Iterator[LayerSpec]:
+    """The layers in order, those that are made of others replaced by their parts."""
+    for layer in layers:
+        if layer.parts:
+            yield from leaves(layer.parts)
+        else:
+            yield layer
+
+
+def keyed(layers: Iterable[LayerSpec], path: Path) -> Iterator[tuple[Path, LayerSpec]]:
+    """Every layer with its path, each before its parts.
+
+    Args:
+        path: of the list that the layers stand in.
+    """
+    for index, layer in enumerate(layers):
+        yield (*path, index), layer
+        yield from keyed(layer.parts, (*path, index, layer.parts_field))
 
 
 def pair(value: int | Pair) -> tuple[int, int]:

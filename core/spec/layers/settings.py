@@ -14,8 +14,11 @@ from core.spec.layers.kinds import LAYER_KINDS
 def describe_settings(layer: LayerSpec) -> str:
     """The settings in one line: the first field by its value, others where they differ.
 
-    ``parse_settings`` reads the same line back.
+    The parts of a layer as calls, for example ``linear(64), tanh``. ``parse_settings`` reads the
+    same line back.
     """
+    if layer.parts_field:
+        return ", ".join(map(_called, layer.parts))
     words = []
     for position, field in enumerate(declared_fields(type(layer))):
         value = getattr(layer, field.name)
@@ -32,11 +35,15 @@ def parse_settings(kind: str, text: str) -> LayerSpec:
     Args:
         kind: a key of ``LAYER_KINDS``.
         text: ``key=value`` pairs divided by commas; a first value without a key is the first field.
+            Parts of a layer are calls such as ``linear(64), tanh``.
 
     Raises:
         InvalidSpec: the text names an unknown key or a value that the field does not take.
     """
     cls = LAYER_KINDS[kind]
+    if cls.parts_field:
+        parts = [_part(kind, word).model_dump(mode="json") for word in _split(text)]
+        return layer_from(cls, {"kind": kind, cls.parts_field: parts})
     fields = declared_fields(cls)
     values: dict[str, object] = {"kind": kind}
     for position, word in enumerate(_split(text)):
@@ -61,6 +68,24 @@ def layer_from(cls: type[LayerSpec], values: dict[str, object]) -> LayerSpec:
         return TypeAdapter(cls).validate_json(json.dumps(values))
     except ValidationError as error:
         raise InvalidSpec(explain(error, cls)) from None
+
+
+def _called(layer: LayerSpec) -> str:
+    settings = describe_settings(layer)
+    return f"{layer.kind}({settings})" if settings else layer.kind
+
+
+def _part(kind: str, word: str) -> LayerSpec:
+    """Reads a part such as ``linear(64)``."""
+    name, opening, rest = word.partition("(")
+    name = name.strip()
+    if name not in LAYER_KINDS or (opening and not rest.endswith(")")):
+        sentence = (
+            f"{kind}: {word} was given; allowed: kinds of layers with their settings in brackets, "
+            "as in linear(64), tanh."
+        )
+        raise InvalidSpec([Problem((), sentence)])
+    return parse_settings(name, rest.removesuffix(")"))
 
 
 def _split(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The computations whose cost is measured, a file for each kind."""
 
 from core.spec.workloads.base import Examples, WorkloadSpec
+from core.spec.workloads.darts import Darts
 from core.spec.workloads.hvp import Hvp
 from core.spec.workloads.kinds import WORKLOAD_KINDS, Workload
 from core.spec.workloads.maml import Maml
@@ -9,6 +10,7 @@ from core.spec.workloads.nested_gradient import HIGHEST_ORDER, NestedGradient
 __all__ = [
     "HIGHEST_ORDER",
     "WORKLOAD_KINDS",
+    "Darts",
     "Examples",
     "Hvp",
     "Maml",

@@ -50,6 +50,10 @@ class WorkloadSpec(Spec):
         """Whether the loss is asked for at other weights than the initial ones."""
         return False
 
+    def computed_model(self, model: StackModel) -> StackModel:
+        """The model that is computed with: the given one, or one with other layers in places."""
+        return model
+
     def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation

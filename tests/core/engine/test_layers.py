@@ -34,6 +34,7 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, object]]] = {
     "avg_pool2d": (IMAGE, {"kind": "avg_pool2d", "kernel_size": [2, 3]}),
     "adaptive_avg_pool2d": (IMAGE, {"kind": "adaptive_avg_pool2d", "output_size": [2, 4]}),
     "flatten": (IMAGE, {"kind": "flatten"}),
+    "identity": (LINE, {"kind": "identity"}),
     "relu": (LINE, {"kind": "relu"}),
     "leaky_relu": (LINE, {"kind": "leaky_relu", "negative_slope": 0.2}),
     "gelu": (LINE, {"kind": "gelu"}),
@@ -55,8 +56,20 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, object]]] = {
     "instance_norm": (CURVE, {"kind": "instance_norm"}),
     "instance_norm of images": (IMAGE, {"kind": "instance_norm", "affine": True}),
     "embedding": ((3,), {"kind": "embedding", "num_embeddings": 7, "embedding_dim": 4}),
+    "residual": (LINE, {"kind": "residual", "layers": [
+        {"kind": "linear", "out_features": 4}, {"kind": "layer_norm"}, {"kind": "tanh"},
+        {"kind": "dropout", "p": 0.3}, {"kind": "linear", "out_features": 6, "bias": False}]}),
+    "residual of images": (IMAGE, {"kind": "residual", "layers": [
+        {"kind": "batch_norm"}, {"kind": "silu"},
+        {"kind": "residual", "layers": [
+            {"kind": "conv2d", "out_channels": 2, "padding": 1}, {"kind": "batch_norm"}]}]}),
+    "mixed": (LINE, {"kind": "mixed"}),
+    "mixed of images": (IMAGE, {"kind": "mixed", "candidates": [
+        {"kind": "conv2d", "out_channels": 2, "padding": 1},
+        {"kind": "residual", "layers": [{"kind": "batch_norm"}, {"kind": "gelu"}]},
+        {"kind": "mixed", "candidates": [{"kind": "sigmoid"}, {"kind": "identity"}]}]}),
 }  # fmt: skip
-SMOOTH = [name for name in CASES if name not in ("relu", "leaky_relu", "max_pool2d")]
+SMOOTH = [name for name in CASES if name not in ("relu", "leaky_relu", "max_pool2d", "mixed")]
 
 
 def problem(

@@ -50,7 +50,7 @@ def test_that_every_field_has_label_help_and_limits_that_agree_with_validation(
 ) -> None:
     fields = declared_fields(cls)
     names = {field.name for field in fields}
-    nested = {"kind", "checkpointing"}
+    nested = {"kind", "checkpointing", "layers", "candidates"}
     assert names == set(cls.model_fields) - nested
     for field in fields:
         assert field.label
@@ -71,7 +71,7 @@ def test_that_every_field_has_label_help_and_limits_that_agree_with_validation(
         (
             spec(workload={"kind": "newtonian"}),
             "workload.kind",
-            'workload.kind: "newtonian" was given; allowed: nested_gradient, hvp, maml.',
+            'workload.kind: "newtonian" was given; allowed: nested_gradient, hvp, maml, darts.',
         ),
         (
             spec(workload={"kind": "maml", "ordr": 2}),

@@ -66,8 +66,9 @@ class Checking:
         """
         against = oracles(self._problem)
         found, loss = _engine(self._problem)
-        if against.expected is not None:
-            self._comparisons += self._expected(against.expected, found, loss)
+        for one in (against.expected, *against.nearby):
+            if one is not None:
+                self._comparisons += self._expected(one, found, loss)
         computed = [(one, *self._apart_from_the_engine(one)) for one in against.judged]
         for oracle, exact, rounding in computed:
             self._comparisons += self._apart(oracle, oracle.part(found), loss, exact, rounding)

@@ -30,15 +30,7 @@ def output_of(model: StackModel, parameters: Tensors, x: Tensor) -> Tensor:
         parameters: by the names of the torch module, for example ``0.weight``.
         x: the batch, its axis first.
     """
-    for index, layer in enumerate(model.layers):
-        prefix = f"{index}."
-        own = {
-            name.removeprefix(prefix): tensor
-            for name, tensor in parameters.items()
-            if name.startswith(prefix)
-        }
-        x = _LAYERS[type(layer)](layer, own, x)
-    return x
+    return _one_after_the_other(model.layers, parameters, x)
 
 
 def mean_squared_error(output: Tensor, target: Tensor) -> Tensor:
@@ -56,6 +48,28 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": mean_squared_error,
     "cross_entropy": cross_entropy,
 }
+
+
+def _one_after_the_other(layers: Sequence[LayerSpec], own: Tensors, x: Tensor) -> Tensor:
+    for index, layer in enumerate(layers):
+        x = _part(index, layer, own, x)
+    return x
+
+
+def _part(index: int, layer: LayerSpec, own: Tensors, x: Tensor) -> Tensor:
+    """One of several layers, whose tensors' names start with its position."""
+    prefix = f"{index}."
+    inner = {
+        name.removeprefix(prefix): tensor for name, tensor in own.items() if name.startswith(prefix)
+    }
+    return _LAYERS[type(layer)](layer, inner, x)
+
+
+def _mixed(layer: spec.Mixed, own: Tensors, x: Tensor) -> Tensor:
+    odds = torch.exp(own["alpha"] - own["alpha"].detach().amax())
+    candidates = [_part(index, one, own, x) for index, one in enumerate(layer.candidates)]
+    output: Tensor = torch.tensordot(odds / odds.sum(), torch.stack(candidates), dims=1)
+    return output
 
 
 def _linear(layer: spec.Linear, own: Tensors, x: Tensor) -> Tensor:
@@ -148,6 +162,7 @@ _LAYERS: dict[type[LayerSpec], _Plain] = {
         x, layer.output_size
     ),
     spec.Flatten: lambda layer, own, x: x.reshape(len(x), -1),
+    spec.Identity: lambda layer, own, x: x,
     spec.ReLU: lambda layer, own, x: torch.where(x > 0, x, 0),
     spec.LeakyReLU: lambda layer, own, x: torch.where(x > 0, x, layer.negative_slope * x),
     spec.GELU: _gelu,
@@ -163,4 +178,6 @@ _LAYERS: dict[type[LayerSpec], _Plain] = {
     spec.GroupNorm: _group_norm,
     spec.InstanceNorm: _instance_norm,
     spec.Embedding: lambda layer, own, x: own["weight"][x],
+    spec.Residual: lambda layer, own, x: x + _one_after_the_other(layer.layers, own, x),
+    spec.Mixed: _mixed,
 }

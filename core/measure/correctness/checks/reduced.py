@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from core.spec.data import DigitsData, SyntheticData
-from core.spec.layers import Embedding
+from core.spec.declaration import dotted
+from core.spec.layers import Embedding, LayerSpec, keyed, leaves
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -22,6 +23,7 @@ _MOST: Mapping[str, Mapping[str, int]] = {"hvp": {"vectors": 3}}
 """The same of what a kind of workload repeats."""
 
 _VOCABULARY = 64
+_OF_THE_STACK = len(("model", "layers", 0))
 _SHRINKS = (1, 2, 4, 8, 16, 32, 64, 128)
 _SHARES_OF_LAYERS = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)
 
@@ -146,7 +148,7 @@ def _shallower(spec: RunSpec, share: float) -> RunSpec | None:
     layers = spec.model.layers
     half = max(round(len(layers) * share / 2), 1)
     kept = (*layers[:half], *layers[half:][-half:])
-    if {layer.kind for layer in kept} != {layer.kind for layer in layers}:
+    if _kinds(kept) != _kinds(layers):
         return None
     checkpointing = spec.mitigation.checkpointing
     if checkpointing.segments != "auto":
@@ -157,17 +159,30 @@ def _shallower(spec: RunSpec, share: float) -> RunSpec | None:
     return spec.model_copy(update={"model": model, "mitigation": mitigation})
 
 
+def _kinds(layers: Iterable[LayerSpec]) -> set[str]:
+    return {layer.kind for layer in (*layers, *leaves(layers))}
+
+
 def _narrow_layers(spec: RunSpec, shrink: int, free: bool) -> dict[str, Any]:
-    """Sizes of all layers but the last with weights, whose output belongs to the targets."""
+    """Sizes of all layers but the last with weights, whose output belongs to the targets.
+
+    Equal sizes stay equal, as the layers within a layer need them.
+    """
     divisor = _divisor(spec)
-    widths = {
-        f"model.layers.{index}.{name}": _shrunk(getattr(layer, name), shrink, divisor)
-        for index, layer in enumerate(spec.model.layers)
+    sizes = {
+        (path, name): int(getattr(layer, name))
+        for path, layer in keyed(spec.model.layers, ("model", "layers"))
         for name in ("out_features", "out_channels", "embedding_dim")
         if name in type(layer).model_fields
     }
-    if not free and widths:
-        widths.popitem()
+    if not free and sizes:
+        (path, _), last = sizes.popitem()
+        if len(path) > _OF_THE_STACK:
+            sizes = {place: size for place, size in sizes.items() if size != last}
+    widths = {
+        dotted((*path, name)): _shrunk(size, shrink, divisor)
+        for (path, name), size in sizes.items()
+    }
     if free:
         widths |= {
             f"model.layers.{index}.num_embeddings": min(layer.num_embeddings, _VOCABULARY)
@@ -181,7 +196,7 @@ def _divisor(spec: RunSpec) -> int:
     """What widths stay a multiple of: all groups of channels."""
     groups = [
         getattr(layer, name)
-        for layer in spec.model.layers
+        for layer in spec.model.leaves
         for name in ("groups", "num_groups")
         if name in type(layer).model_fields
     ]
@@ -197,7 +212,9 @@ def _shrunk(size: int, shrink: int, divisor: int) -> int:
 def _loss_s(spec: RunSpec) -> float:
     """About how long the loss takes, for MAML that after the inner steps."""
     operations, parameters, layers = 0.0, 0, 0
-    for row in spec.model.trace():
+    for _, row in spec.model.outline():
+        if row.layer.parts:
+            continue
         shape, output = row.input_shape or (), row.output_shape or ()
         kind = row.layer.kind
         positions = 1

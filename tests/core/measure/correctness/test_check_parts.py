@@ -199,6 +199,32 @@ def test_that_a_wide_network_is_narrowed_until_it_is_cheap() -> None:
     assert copy.weights < 100_000
 
 
+@pytest.mark.parametrize("data", ["synthetic", "digits"])
+def test_that_layers_within_layers_are_narrowed_alike(data: str) -> None:
+    block: dict[str, object] = {
+        "kind": "residual",
+        "layers": [
+            {"kind": "linear", "out_features": 4096},
+            {"kind": "mixed"},
+            {"kind": "linear", "out_features": 2048},
+        ],
+    }
+    wide: Layers = [
+        {"kind": "linear", "out_features": 2048},
+        block,
+        {"kind": "linear", "out_features": 10},
+        {"kind": "residual", "layers": [{"kind": "linear", "out_features": 10}]},
+    ]
+    run = spec(2, layers=wide, input_shape=(64,), loss="cross_entropy")
+
+    copy = copied(run.with_value("data.kind", data))
+
+    outer, inner = copy.model.layers[0], copy.model.layers[1].layers
+    assert outer.out_features == inner[2].out_features < 2048
+    assert inner[0].out_features < 4096
+    assert copy.model.output_shape == (10,) or data == "synthetic"
+
+
 def test_that_a_deep_network_of_high_order_is_made_shallower() -> None:
     deep: Layers = [{"kind": "linear", "out_features": 8}, {"kind": "tanh"}] * 100
 

@@ -45,6 +45,7 @@ STACKS: dict[str, tuple[list[int], list[Layer]]] = {
         [CONV2D, TANH, {"kind": "adaptive_avg_pool2d", "output_size": [3, 2]}, *HEAD],
     ),
     "flatten": (IMAGE, [{"kind": "flatten"}, LINEAR, TANH, *HEAD]),
+    "identity": between({"kind": "identity"}),
     "relu": between({"kind": "relu"}),
     "leaky_relu": between({"kind": "leaky_relu"}),
     "gelu": between({"kind": "gelu"}),
@@ -62,6 +63,16 @@ STACKS: dict[str, tuple[list[int], list[Layer]]] = {
     "embedding": (
         [6],
         [{"kind": "embedding", "num_embeddings": 40, "embedding_dim": 4}, TANH, *HEAD],
+    ),
+    "residual": (
+        IMAGE,
+        [CONV2D, {"kind": "residual", "layers": [{"kind": "batch_norm"}, TANH, CONV2D]}, *HEAD],
+    ),
+    "mixed": between(
+        {
+            "kind": "mixed",
+            "candidates": [TANH, {"kind": "residual", "layers": [LINEAR]}, {"kind": "identity"}],
+        }
     ),
 }
 CHECKPOINTING = ["none", "torch", "rematerialize"]
@@ -168,6 +179,25 @@ def test_that_hessian_vector_products_are_foretold_to_the_byte(kind: str) -> Non
         assert_foretold_to_the_byte(
             run_of(layers, shape, loss=loss, workload=workload, mitigation=mitigation)
         )
+
+
+@pytest.mark.parametrize("checkpointing", CHECKPOINTING)
+@pytest.mark.parametrize(
+    ("order", "method"), [(1, "exact"), (2, "exact"), (2, "finite_difference")]
+)
+@pytest.mark.parametrize("kind", ["mixed", "residual", "dropout"])
+def test_that_architecture_gradients_are_foretold_to_the_byte(
+    kind: str, order: int, method: str, checkpointing: str
+) -> None:
+    shape, layers = STACKS[kind]
+    assert_foretold_to_the_byte(
+        run_of(
+            layers,
+            shape,
+            workload={"kind": "darts", "order": order, "method": method},
+            mitigation={"checkpointing": {"kind": checkpointing}},
+        )
+    )
 
 
 @pytest.mark.parametrize("checkpointing", CHECKPOINTING)

@@ -73,11 +73,13 @@ class Oracles:
         judged: functions whose nested gradients make up the result.
         foundations: functions that it relies on.
         expected: the result itself, where it can only be computed a second time.
+        nearby: what the result comes near to, each as far as its own tolerance.
     """
 
     judged: tuple[Oracle, ...] = ()
     foundations: tuple[Oracle, ...] = ()
     expected: Expected | None = None
+    nearby: tuple[Expected, ...] = ()
 
 
 @dataclass(frozen=True)
