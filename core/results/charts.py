@@ -31,6 +31,9 @@ class ChartForm:
 
 
 LEARNING: Final = "learning"
+LOSS_BY_ITERATION: Final = "loss_by_iteration"
+LOSS_BY_SECONDS: Final = "loss_by_seconds"
+RESIDUAL: Final = "residual"
 
 CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
     {
@@ -39,6 +42,27 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
             "outer step",
             "loss",
             "The loss before each outer step appears here.",
+        ),
+        LOSS_BY_ITERATION: ChartForm(
+            "Loss over iterations",
+            "iteration",
+            "loss",
+            "The loss after each step of Newton's method and of two others appears here.",
+            log_y=True,
+        ),
+        LOSS_BY_SECONDS: ChartForm(
+            "Loss over seconds",
+            "seconds",
+            "loss",
+            "The same losses appear here by the time that it took to reach them.",
+            log_y=True,
+        ),
+        RESIDUAL: ChartForm(
+            "Residual",
+            "CG iteration",
+            "relative residual",
+            "What conjugate gradients leave of the first step's equations appears here.",
+            log_y=True,
         ),
     }
 )

@@ -49,6 +49,11 @@ class _Predicted(Ledger):
     def result(self, tensors: Iterable[torch.Tensor]) -> None:
         """There are no numbers to take a norm of."""
 
+    @override
+    def number(self, tensor: torch.Tensor) -> float | None:
+        """There are none."""
+        return None
+
 
 class _QuicklyPredicted(_Predicted):
     """The same above ``QuickFake``, which it asks without torch between them."""

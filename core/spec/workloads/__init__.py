@@ -5,6 +5,7 @@ from core.spec.workloads.hvp import Hvp
 from core.spec.workloads.kinds import WORKLOAD_KINDS, Workload
 from core.spec.workloads.maml import Maml
 from core.spec.workloads.nested_gradient import HIGHEST_ORDER, NestedGradient
+from core.spec.workloads.newton import Newton
 
 __all__ = [
     "HIGHEST_ORDER",
@@ -13,6 +14,7 @@ __all__ = [
     "Hvp",
     "Maml",
     "NestedGradient",
+    "Newton",
     "Workload",
     "WorkloadSpec",
 ]

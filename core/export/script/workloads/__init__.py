@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from core.export.script.model import Network
-from core.export.script.workloads import hvp, maml, nested_gradient
+from core.export.script.workloads import hvp, maml, nested_gradient, newton
 from core.spec.run import RunSpec
-from core.spec.workloads import Hvp, Maml, NestedGradient, WorkloadSpec
+from core.spec.workloads import Hvp, Maml, NestedGradient, Newton, WorkloadSpec
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ WORKLOADS: dict[type[WorkloadSpec], WorkloadSource] = {
     ),
     Hvp: WorkloadSource(hvp.source, hvp.constants, hvp.about),
     Maml: WorkloadSource(maml.source, maml.constants, maml.about),
+    Newton: WorkloadSource(newton.source, newton.constants, newton.about),
 }
 
 
