@@ -34,6 +34,8 @@ LEARNING: Final = "learning"
 LOSS_BY_ITERATION: Final = "loss_by_iteration"
 LOSS_BY_SECONDS: Final = "loss_by_seconds"
 RESIDUAL: Final = "residual"
+ATTACK_SUCCESS: Final = "attack_success"
+ATTACK_LOSS: Final = "attack_loss"
 
 CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
     {
@@ -63,6 +65,18 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
             "relative residual",
             "What conjugate gradients leave of the first step's equations appears here.",
             log_y=True,
+        ),
+        ATTACK_SUCCESS: ChartForm(
+            "Success rate",
+            "step",
+            "share",
+            "The share of right answers that the changed inputs turn wrong appears here.",
+        ),
+        ATTACK_LOSS: ChartForm(
+            "Attacked loss",
+            "step",
+            "loss",
+            "The loss of the changed inputs after each step appears here.",
         ),
     }
 )

@@ -279,6 +279,28 @@ def test_that_newton_steps_are_the_same(
     assert_same(spec_of(stack, workload=workload, mitigation__checkpointing__kind=checkpointing))
 
 
+@pytest.mark.parametrize("method", ["i_fgsm", "second_order"])
+@pytest.mark.parametrize(
+    ("stack", "loss", "checkpointing", "training_steps"),
+    [
+        ("noise", "mse", "none", 3),
+        ("deep", "cross_entropy", "rematerialize", 0),
+        ("activations", "cross_entropy", "torch", 2),
+    ],
+)
+def test_that_attacks_are_the_same(
+    stack: str, loss: str, checkpointing: str, training_steps: int, method: str
+) -> None:
+    workload = {"kind": "adversarial", "method": method, "steps": 4}
+    changes = {"mitigation__checkpointing__kind": checkpointing, "loss": loss}
+    assert_same(spec_of(stack, workload=workload | {"training_steps": training_steps}, **changes))
+
+
+def test_that_signed_steps_beside_running_statistics_are_the_same() -> None:
+    workload = {"kind": "adversarial", "steps": 3, "training_steps": 2}
+    assert_same(spec_of("convolutions", workload=workload, loss="cross_entropy"))
+
+
 def test_that_derivatives_that_vanish_are_zeros() -> None:
     linear = RunSpec.from_json(
         '{"device": "cpu", "model": {"input_shape": [3], "layers": [{"kind": "linear"}]}}'

@@ -32,6 +32,7 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "deep-mlp-rematerialize",
         "hvp-conv",
         "newton-digits",
+        "adversarial-digits",
     ]
 
 

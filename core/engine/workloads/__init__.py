@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
-from core.engine.workloads import hvp, maml, nested_gradient, newton
+from core.engine.workloads import adversarial, hvp, maml, nested_gradient, newton
 from core.results.charts import Point
 from core.spec.declaration import Spec
-from core.spec.workloads import Hvp, Maml, NestedGradient, Newton
+from core.spec.workloads import Adversarial, Hvp, Maml, NestedGradient, Newton
 
 _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
     NestedGradient: nested_gradient.compute,
     Hvp: hvp.compute,
     Maml: maml.compute,
     Newton: newton.compute,
+    Adversarial: adversarial.compute,
 }
 
 
@@ -28,6 +29,7 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
 _FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point] | None]] = {
     Maml: maml.follow,
     Newton: newton.follow,
+    Adversarial: adversarial.follow,
 }
 
 

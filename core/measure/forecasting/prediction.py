@@ -83,7 +83,7 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
     state = torch.get_rng_state()
     try:
         with QuickFake() if quick else FakeTensorMode():
-            problem = prepare(spec, device)
+            problem = prepare(spec, device, trained=False)
             ledger.register_problem(problem)
             with ledger:
                 computed = compute(problem, ledger)

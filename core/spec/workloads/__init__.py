@@ -1,5 +1,6 @@
 """The computations whose cost is measured, a file for each kind."""
 
+from core.spec.workloads.adversarial import Adversarial
 from core.spec.workloads.base import Examples, WorkloadSpec
 from core.spec.workloads.hvp import Hvp
 from core.spec.workloads.kinds import WORKLOAD_KINDS, Workload
@@ -10,6 +11,7 @@ from core.spec.workloads.newton import Newton
 __all__ = [
     "HIGHEST_ORDER",
     "WORKLOAD_KINDS",
+    "Adversarial",
     "Examples",
     "Hvp",
     "Maml",

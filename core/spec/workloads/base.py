@@ -50,6 +50,11 @@ class WorkloadSpec(Spec):
         """Whether the loss is asked for at other weights than the initial ones."""
         return False
 
+    @property
+    def trained(self) -> int:
+        """Adam steps on the same examples before the workload begins."""
+        return 0
+
     def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation

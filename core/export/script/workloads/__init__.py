@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from core.export.script.model import Network
-from core.export.script.workloads import hvp, maml, nested_gradient, newton
+from core.export.script.workloads import adversarial, hvp, maml, nested_gradient, newton
 from core.spec.run import RunSpec
-from core.spec.workloads import Hvp, Maml, NestedGradient, Newton, WorkloadSpec
+from core.spec.workloads import Adversarial, Hvp, Maml, NestedGradient, Newton, WorkloadSpec
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ WORKLOADS: dict[type[WorkloadSpec], WorkloadSource] = {
     Hvp: WorkloadSource(hvp.source, hvp.constants, hvp.about),
     Maml: WorkloadSource(maml.source, maml.constants, maml.about),
     Newton: WorkloadSource(newton.source, newton.constants, newton.about),
+    Adversarial: WorkloadSource(adversarial.source, adversarial.constants, adversarial.about),
 }
 
 

@@ -200,6 +200,14 @@ def test_that_newton_steps_are_foretold_to_the_byte(
     assert_foretold_to_the_byte(run_of(layers, shape, workload=workload | {"cg_iterations": 4}))
 
 
+@pytest.mark.parametrize("kind", ["linear", "conv2d", "dropout", "layer_norm"])
+@pytest.mark.parametrize("method", ["i_fgsm", "second_order"])
+def test_that_attacks_are_foretold_to_the_byte(kind: str, method: str) -> None:
+    shape, layers = STACKS[kind]
+    workload = {"kind": "adversarial", "method": method, "steps": 4, "training_steps": 2}
+    assert_foretold_to_the_byte(run_of(layers, shape, workload=workload, loss="cross_entropy"))
+
+
 @pytest.mark.parametrize("checkpointing", ["torch", "rematerialize"])
 def test_that_random_states_kept_for_dropout_are_counted(
     checkpointing: str, monkeypatch: pytest.MonkeyPatch

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.engine.problem import Problem
-from core.measure.correctness.checks.oracles import hvp, maml, nested_gradient, newton
+from core.measure.correctness.checks.oracles import adversarial, hvp, maml, nested_gradient, newton
 from core.measure.correctness.checks.oracles.oracle import Oracles
-from core.spec.workloads import Hvp, Maml, NestedGradient, Newton, WorkloadSpec
+from core.spec.workloads import Adversarial, Hvp, Maml, NestedGradient, Newton, WorkloadSpec
 
 _ORACLES: dict[type[WorkloadSpec], Callable[[Problem], Oracles]] = {
     NestedGradient: nested_gradient.oracles,
     Hvp: hvp.oracles,
     Maml: maml.oracles,
     Newton: newton.oracles,
+    Adversarial: adversarial.oracles,
 }
 
 
