@@ -279,6 +279,11 @@ def test_that_newton_steps_are_the_same(
     assert_same(spec_of(stack, workload=workload, mitigation__checkpointing__kind=checkpointing))
 
 
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_that_products_with_a_sparse_embedding_are_the_same(vectors: int) -> None:
+    assert_same(spec_of("words", workload={"kind": "hvp", "vectors": vectors}))
+
+
 @pytest.mark.parametrize("method", ["i_fgsm", "second_order"])
 @pytest.mark.parametrize(
     ("stack", "loss", "checkpointing", "training_steps"),

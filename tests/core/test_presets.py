@@ -33,6 +33,7 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "hvp-conv",
         "newton-digits",
         "adversarial-digits",
+        "sparse-embedding",
     ]
 
 
