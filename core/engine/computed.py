@@ -19,13 +19,13 @@ class Computed(NamedTuple):
         loss: the value that was differentiated, without an axis and without a graph.
         warnings: what the user should know of the result, one sentence each.
         readings: single numbers that were found beside it, by what they are called; tensors
-            without axes.
+            have no axes.
     """
 
     result: dict[str, torch.Tensor]
     loss: torch.Tensor
     warnings: tuple[str, ...]
-    readings: Mapping[str, torch.Tensor] = MappingProxyType({})
+    readings: Mapping[str, torch.Tensor | float] = MappingProxyType({})
 
 
 def computed(derivative: Derivative, wrt: Mapping[str, torch.Tensor], order: int) -> Computed:

@@ -12,8 +12,9 @@ from core.engine import layers, tangents
 from core.engine.data import Batch, Halves, Tasks, draw_batch, draw_halves, draw_tasks
 from core.engine.losses import Loss, loss_of
 from core.engine.own_tensors import own_tensors
-from core.engine.recorder import Recorder
+from core.engine.recorder import Recorder, Silent
 from core.engine.stack import Stack
+from core.engine.training import train
 from core.spec.model import StackModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Examples, Maml
@@ -94,13 +95,21 @@ def reset_statistics(buffers: Mapping[str, torch.Tensor]) -> None:
         buffer.fill_(1 if name.endswith("running_var") else 0)
 
 
-def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) -> Problem:
+def prepare(
+    spec: RunSpec,
+    device: torch.device,
+    most_units: int | None = None,
+    *,
+    trained: bool = True,
+) -> Problem:
     """Builds weights and data from the spec's seed.
 
     Args:
         spec: a run without problems.
         device: where to compute.
         most_units: how many like parts of the workload to compute at most.
+        trained: whether the weights are trained where the workload asks for it; false where only
+            their sizes matter.
 
     Raises:
         core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
@@ -135,7 +144,22 @@ def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) 
         most_units=most_units,
     )
     problem.reset()
+    if trained and spec.workload.trained:
+        _train(problem)
+        problem.reset()
     return problem
+
+
+def _train(problem: Problem) -> None:
+    """Trains the weights on the batch, as long as the workload says."""
+    data = problem.data
+    assert isinstance(data, Batch)
+    x, y = data.x.detach(), data.y
+    train(
+        lambda weights: problem.loss(weights, x, y, Silent(), update_statistics=False),
+        problem.parameters,
+        problem.spec.workload.trained,
+    )
 
 
 def _right_model(spec: RunSpec) -> StackModel:

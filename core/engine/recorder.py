@@ -36,6 +36,11 @@ class Recorder(Protocol):
         """What the current phase computed; its norm is shown beside the phase."""
         ...
 
+    def number(self, tensor: torch.Tensor) -> float | None:
+        """The number in a tensor without axes, to decide by; None where tensors have no numbers,
+        and then what is repeated is repeated as often as it may be."""
+        ...
+
 
 class Silent:
     """Records nothing; the base of recorders that listen to a part only."""
@@ -57,6 +62,10 @@ class Silent:
     def result(self, tensors: Iterable[torch.Tensor]) -> None:
         """Ignored."""
 
+    def number(self, tensor: torch.Tensor) -> float | None:
+        """The number."""
+        return float(tensor.item())
+
 
 class _Within(Silent):
     """Hears of everything but phases and results."""
@@ -75,6 +84,10 @@ class _Within(Silent):
     @override
     def hold(self, category: str, tensors: Iterable[torch.Tensor]) -> None:
         self._recorder.hold(category, tensors)
+
+    @override
+    def number(self, tensor: torch.Tensor) -> float | None:
+        return self._recorder.number(tensor)
 
 
 def is_deaf(recorder: Recorder) -> bool:

@@ -33,6 +33,11 @@ class ChartForm:
 LEARNING: Final = "learning"
 SEARCH: Final = "search"
 ARCHITECTURE: Final = "architecture"
+LOSS_BY_ITERATION: Final = "loss_by_iteration"
+LOSS_BY_SECONDS: Final = "loss_by_seconds"
+RESIDUAL: Final = "residual"
+ATTACK_SUCCESS: Final = "attack_success"
+ATTACK_LOSS: Final = "attack_loss"
 
 CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
     {
@@ -53,6 +58,39 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
             "search step",
             "share of a candidate",
             "What each candidate is weighed by appears here.",
+        ),
+        LOSS_BY_ITERATION: ChartForm(
+            "Loss over iterations",
+            "iteration",
+            "loss",
+            "The loss after each step of Newton's method and of two others appears here.",
+            log_y=True,
+        ),
+        LOSS_BY_SECONDS: ChartForm(
+            "Loss over seconds",
+            "seconds",
+            "loss",
+            "The same losses appear here by the time that it took to reach them.",
+            log_y=True,
+        ),
+        RESIDUAL: ChartForm(
+            "Residual",
+            "CG iteration",
+            "relative residual",
+            "What conjugate gradients leave of the first step's equations appears here.",
+            log_y=True,
+        ),
+        ATTACK_SUCCESS: ChartForm(
+            "Success rate",
+            "step",
+            "share",
+            "The share of right answers that the changed inputs turn wrong appears here.",
+        ),
+        ATTACK_LOSS: ChartForm(
+            "Attacked loss",
+            "step",
+            "loss",
+            "The loss of the changed inputs after each step appears here.",
         ),
     }
 )

@@ -316,6 +316,45 @@ def test_that_architecture_gradients_are_the_same(
     assert_same(spec_of(stack, workload=workload, mitigation__checkpointing__kind=checkpointing))
 
 
+@pytest.mark.parametrize(
+    ("stack", "method"),
+    [("noise", "exact"), ("noise", "cg"), ("convolutions", "cg"), ("sequences", "cg")],
+)
+@pytest.mark.parametrize(("damping", "checkpointing"), [(0.5, "none"), (0, "rematerialize")])
+def test_that_newton_steps_are_the_same(
+    stack: str, method: str, damping: float, checkpointing: str
+) -> None:
+    workload = {"kind": "newton", "method": method, "steps": 2, "damping": damping}
+    assert_same(spec_of(stack, workload=workload, mitigation__checkpointing__kind=checkpointing))
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_that_products_with_a_sparse_embedding_are_the_same(vectors: int) -> None:
+    assert_same(spec_of("words", workload={"kind": "hvp", "vectors": vectors}))
+
+
+@pytest.mark.parametrize("method", ["i_fgsm", "second_order"])
+@pytest.mark.parametrize(
+    ("stack", "loss", "checkpointing", "training_steps"),
+    [
+        ("noise", "mse", "none", 3),
+        ("deep", "cross_entropy", "rematerialize", 0),
+        ("activations", "cross_entropy", "torch", 2),
+    ],
+)
+def test_that_attacks_are_the_same(
+    stack: str, loss: str, checkpointing: str, training_steps: int, method: str
+) -> None:
+    workload = {"kind": "adversarial", "method": method, "steps": 4}
+    changes = {"mitigation__checkpointing__kind": checkpointing, "loss": loss}
+    assert_same(spec_of(stack, workload=workload | {"training_steps": training_steps}, **changes))
+
+
+def test_that_signed_steps_beside_running_statistics_are_the_same() -> None:
+    workload = {"kind": "adversarial", "steps": 3, "training_steps": 2}
+    assert_same(spec_of("convolutions", workload=workload, loss="cross_entropy"))
+
+
 def test_that_derivatives_that_vanish_are_zeros() -> None:
     linear = RunSpec.from_json(
         '{"device": "cpu", "model": {"input_shape": [3], "layers": [{"kind": "linear"}]}}'

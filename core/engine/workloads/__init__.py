@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
-from core.engine.workloads import darts, hvp, maml, nested_gradient
+from core.engine.workloads import adversarial, darts, hvp, maml, nested_gradient, newton
 from core.results.charts import Point
 from core.spec.declaration import Spec
-from core.spec.workloads import Darts, Hvp, Maml, NestedGradient
+from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton
 
 _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
     NestedGradient: nested_gradient.compute,
     Hvp: hvp.compute,
     Maml: maml.compute,
     Darts: darts.compute,
+    Newton: newton.compute,
+    Adversarial: adversarial.compute,
 }
 
 
@@ -28,6 +30,8 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
 _FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point] | None]] = {
     Maml: maml.follow,
     Darts: darts.follow,
+    Newton: newton.follow,
+    Adversarial: adversarial.follow,
 }
 
 

@@ -49,6 +49,11 @@ class _Predicted(Ledger):
     def result(self, tensors: Iterable[torch.Tensor]) -> None:
         """There are no numbers to take a norm of."""
 
+    @override
+    def number(self, tensor: torch.Tensor) -> float | None:
+        """There are none."""
+        return None
+
 
 class _QuicklyPredicted(_Predicted):
     """The same above ``QuickFake``, which it asks without torch between them."""
@@ -78,7 +83,7 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
     state = torch.get_rng_state()
     try:
         with QuickFake() if quick else FakeTensorMode():
-            problem = prepare(spec, device)
+            problem = prepare(spec, device, trained=False)
             ledger.register_problem(problem)
             with ledger:
                 computed = compute(problem, ledger)

@@ -142,6 +142,11 @@ class Ledger(Watching):
             self._phases[self._phase].norm = norm
             self._phases[self._phase].finite = math.isfinite(norm)
 
+    def number(self, tensor: torch.Tensor) -> float | None:
+        """Read unseen."""
+        with _disable_current_modes():
+            return float(tensor.item())
+
     # What torch says.
 
     @override

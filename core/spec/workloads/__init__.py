@@ -1,20 +1,24 @@
 """The computations whose cost is measured, a file for each kind."""
 
+from core.spec.workloads.adversarial import Adversarial
 from core.spec.workloads.base import Examples, WorkloadSpec
 from core.spec.workloads.darts import Darts
 from core.spec.workloads.hvp import Hvp
 from core.spec.workloads.kinds import WORKLOAD_KINDS, Workload
 from core.spec.workloads.maml import Maml
 from core.spec.workloads.nested_gradient import HIGHEST_ORDER, NestedGradient
+from core.spec.workloads.newton import Newton
 
 __all__ = [
     "HIGHEST_ORDER",
     "WORKLOAD_KINDS",
+    "Adversarial",
     "Darts",
     "Examples",
     "Hvp",
     "Maml",
     "NestedGradient",
+    "Newton",
     "Workload",
     "WorkloadSpec",
 ]

@@ -54,6 +54,11 @@ class WorkloadSpec(Spec):
         """The model that is computed with: the given one, or one with other layers in places."""
         return model
 
+    @property
+    def trained(self) -> int:
+        """Adam steps on the same examples before the workload begins."""
+        return 0
+
     def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation

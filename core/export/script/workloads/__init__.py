@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from core.export.script.model import Network
-from core.export.script.workloads import darts, hvp, maml, nested_gradient
+from core.export.script.workloads import adversarial, darts, hvp, maml, nested_gradient, newton
 from core.spec.run import RunSpec
-from core.spec.workloads import Darts, Hvp, Maml, NestedGradient, WorkloadSpec
+from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton, WorkloadSpec
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ WORKLOADS: dict[type[WorkloadSpec], WorkloadSource] = {
     Hvp: WorkloadSource(hvp.source, hvp.constants, hvp.about),
     Maml: WorkloadSource(maml.source, maml.constants, maml.about),
     Darts: WorkloadSource(darts.source, darts.constants, darts.about),
+    Newton: WorkloadSource(newton.source, newton.constants, newton.about),
+    Adversarial: WorkloadSource(adversarial.source, adversarial.constants, adversarial.about),
 }
 
 

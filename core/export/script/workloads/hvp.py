@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.export.script.model import Network
+from core.export.script.workloads.loss_at import loss_at
 from core.spec.run import RunSpec
 from core.spec.workloads import Hvp
 
@@ -40,7 +41,7 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     if workload.mode == "reverse_over_reverse":
         yield _REVERSE_OVER_REVERSE.replace("LOSS", network.loss)
     else:
-        yield _loss_beside(network)
+        yield loss_at(network)
         yield from _PRODUCTS[workload.mode]
     yield _ONE if workload.vectors == 1 else _MANY
 
@@ -79,15 +80,6 @@ def compute():
         outputs, parameters, parts, allow_unused=True, is_grads_batched=True
     )
     return value, [torch.zeros_like(v) if h is None else h for h, v in zip(found, vectors)]'''
-
-
-def _loss_beside(network: Network) -> str:
-    """The loss at any weights: the same function of them each time."""
-    lines = ["def loss_at(p):", '    """The loss at the weights p."""']
-    if network.random:
-        lines.append("    torch.manual_seed(SEED)")
-    update = ", update=False" if network.updates else ""
-    return "\n".join([*lines, f"    return loss(p, x, y{update})"])
 
 
 _FORWARD_OVER_REVERSE = '''\

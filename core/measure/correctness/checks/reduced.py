@@ -19,7 +19,11 @@ _BATCH = 8
 _TASKS = 2
 _INNER_STEPS = 3
 _INNER_STEPS_OF_HIGH_ORDERS = 2
-_MOST: Mapping[str, Mapping[str, int]] = {"hvp": {"vectors": 3}}
+_MOST: Mapping[str, Mapping[str, int]] = {
+    "hvp": {"vectors": 3},
+    "newton": {"steps": 2, "cg_iterations": 10},
+    "adversarial": {"steps": 4, "training_steps": 0},
+}
 """The same of what a kind of workload repeats."""
 
 _VOCABULARY = 64

@@ -217,6 +217,27 @@ def test_that_cross_entropy_in_doubles_is_foretold_to_the_byte(
     )
 
 
+@pytest.mark.parametrize("norm", ["tanh", "batch_norm", "dropout"])
+@pytest.mark.parametrize("method", ["exact", "cg"])
+@pytest.mark.parametrize(("steps", "damping"), [(1, 0.001), (3, 1.0)])
+def test_that_newton_steps_are_foretold_to_the_byte(
+    norm: str, method: str, steps: int, damping: float
+) -> None:
+    """However many iterations there are in the end."""
+    narrow: Layer = {"kind": "linear", "out_features": 4}
+    shape, layers = [3], [narrow, {"kind": norm}, narrow]
+    workload = {"kind": "newton", "method": method, "steps": steps, "damping": damping}
+    assert_foretold_to_the_byte(run_of(layers, shape, workload=workload | {"cg_iterations": 4}))
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv2d", "dropout", "layer_norm"])
+@pytest.mark.parametrize("method", ["i_fgsm", "second_order"])
+def test_that_attacks_are_foretold_to_the_byte(kind: str, method: str) -> None:
+    shape, layers = STACKS[kind]
+    workload = {"kind": "adversarial", "method": method, "steps": 4, "training_steps": 2}
+    assert_foretold_to_the_byte(run_of(layers, shape, workload=workload, loss="cross_entropy"))
+
+
 @pytest.mark.parametrize("checkpointing", ["torch", "rematerialize"])
 def test_that_random_states_kept_for_dropout_are_counted(
     checkpointing: str, monkeypatch: pytest.MonkeyPatch

@@ -9,15 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.engine.problem import Problem
-from core.measure.correctness.checks.oracles import darts, hvp, maml, nested_gradient
+from core.measure.correctness.checks.oracles import (
+    adversarial,
+    darts,
+    hvp,
+    maml,
+    nested_gradient,
+    newton,
+)
 from core.measure.correctness.checks.oracles.oracle import Oracles
-from core.spec.workloads import Darts, Hvp, Maml, NestedGradient, WorkloadSpec
+from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton, WorkloadSpec
 
 _ORACLES: dict[type[WorkloadSpec], Callable[[Problem], Oracles]] = {
     NestedGradient: nested_gradient.oracles,
     Hvp: hvp.oracles,
     Maml: maml.oracles,
     Darts: darts.oracles,
+    Newton: newton.oracles,
+    Adversarial: adversarial.oracles,
 }
 
 
