@@ -73,7 +73,7 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     return (
         outcome
         if found.train is None
-        else outcome._replace(readings={"training loss": found.train})
+        else outcome._replace(readings={"training_loss": found.train})
     )
 
 

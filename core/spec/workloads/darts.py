@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 
 from typing_extensions import override
 
-from core.spec.declaration import Path, Problem, declare
+from core.spec.declaration import LARGEST_WHOLE, Path, Problem, declare
 from core.spec.derivation import Derivation
 from core.spec.layers import ALPHA, Embedding, LayerSpec, Mixed, keyed
 from core.spec.mitigations import Mitigation
@@ -49,15 +49,14 @@ class Darts(WorkloadSpec):
         label="Method",
         help="Of order 2: the gradient through the training step, or the paper's central "
         "difference of two gradients.",
-    )
-    architecture_lr: float = declare(
-        3e-4,
-        label="Architecture rate",
-        help="Step size of Adam on the weights of candidates, while searching.",
-        minimum=0,
+        when={"order": (2,)},
     )
     weight_lr: float = declare(
-        0.025, label="Weight rate", help="Step size of the training step.", minimum=0
+        0.025,
+        label="Weight rate",
+        help="Step size of the training step.",
+        minimum=0,
+        when={"steps_weights": (True,)},
     )
     search_steps: int = declare(
         0,
@@ -66,6 +65,18 @@ class Darts(WorkloadSpec):
         "draw the search.",
         minimum=0,
     )
+    architecture_lr: float = declare(
+        3e-4,
+        label="Architecture rate",
+        help="Step size of Adam on the weights of candidates, while searching.",
+        minimum=0,
+        when={"search_steps": range(1, LARGEST_WHOLE + 1)},
+    )
+
+    @property
+    def steps_weights(self) -> bool:
+        """Whether the rate of the weights matters: for the gradient, or for the search."""
+        return self.order == 2 or self.search_steps > 0
 
     @property
     def is_exact(self) -> bool:

@@ -174,7 +174,7 @@ def test_that_a_network_has_the_gradient_that_is_worked_out_by_hand(
         torch.testing.assert_close(gradient, right[name], rtol=tolerance, atol=tolerance / 10)
     if order == 2:
         train = losses_by_hand(problem, problem.parameters)[0].item()
-        assert found.readings["training loss"].item() == pytest.approx(train, rel=1e-13)
+        assert found.readings["training_loss"].item() == pytest.approx(train, rel=1e-13)
 
 
 def test_that_the_difference_is_the_formula_of_the_paper() -> None:
