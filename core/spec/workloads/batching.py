@@ -30,7 +30,7 @@ def batching_misfits(
             f"vector at a time, allowed: {instead}, or sparse false.",
         )
     kind = mitigation.checkpointing.kind
-    if kind != "none" and any(layer.random for layer in model.layers):
+    if kind != "none" and model.is_random:
         yield Problem(
             path,
             f"workload.{key}: {given} was given; dropout cannot be computed again for several "

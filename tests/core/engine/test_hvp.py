@@ -203,7 +203,7 @@ def test_that_vectors_multiplied_all_at_once_are_those_one_by_one(case: str) -> 
     spec = products("reverse_over_reverse", 4, layers=layers, input_shape=shape)
     right = flat_products(result_of(spec))
     for kind in ("none", "torch", "rematerialize"):
-        if kind != "none" and case == "dropout":
+        if kind != "none" and spec.model.is_random:
             continue  # refused, below
         changes = {"workload.batched": True, "mitigation.checkpointing.kind": kind}
         at_once = flat_products(result_of(spec.with_changes(changes)))

@@ -209,3 +209,13 @@ def test_that_every_kind_can_be_a_candidate(kind: str) -> None:
     shape = {"conv1d": (4, 8)}.get(kind, (4, 8, 8))
     layer = LAYER_KINDS[kind]()
     assert Mixed(candidates=(layer, layer)).output_shape(shape) == layer.output_shape(shape)
+
+
+def test_that_noise_within_a_layer_keeps_vectors_from_being_multiplied_at_once() -> None:
+    noisy = Residual(layers=(Residual(layers=(Dropout(),)),)).model_dump(mode="json")
+    workload = {"kind": "hvp", "vectors": 2, "batched": True}
+    checkpointed = {"checkpointing": {"kind": "rematerialize"}}
+    layers = [{"kind": "linear"}, noisy]
+    assert run(layers, workload=workload).problems() == ()
+    (problem,) = run(layers, workload=workload, mitigation=checkpointed).problems()
+    assert problem.key == "workload.batched"
