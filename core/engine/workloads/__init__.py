@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
-from core.engine.workloads import adversarial, darts, hvp, maml, nested_gradient, newton
+from core.engine.workloads import (
+    adversarial,
+    darts,
+    hvp,
+    maml,
+    meta_training,
+    nested_gradient,
+    newton,
+)
 from core.results.charts import Point
 from core.spec.declaration import Spec
 from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton
@@ -28,7 +36,7 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
 
 
 _FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point] | None]] = {
-    Maml: maml.follow,
+    Maml: meta_training.follow,
     Darts: darts.follow,
     Newton: newton.follow,
     Adversarial: adversarial.follow,

@@ -9,7 +9,7 @@ from core.engine.data import Tasks, draw_tasks
 from core.engine.problem import prepare
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
-from core.engine.workloads.maml import learn
+from core.engine.workloads.meta_training import learn
 from core.spec.run import RunSpec
 from tests.core.engine.test_maml import problem
 
