@@ -33,7 +33,7 @@ from core.measure.memory.ledger import Ledger, PassCancelledError
 from core.measure.timing.clock import Clock, ClockJumped, Timed
 from core.measure.timing.conditions import ConditionsWatch
 from core.outlook import forecaster
-from core.results.charts import CHARTS, finite
+from core.results.charts import CHARTS, Reading, finite
 from core.results.events import (
     ChartPoint,
     Event,
@@ -310,6 +310,9 @@ class _Run:
         yield self._stage("follow")
         lost: set[tuple[str, str]] = set()
         for point in points:
+            if isinstance(point, Reading):
+                self._found.readings[point.name] = finite(point.value)
+                continue
             self._found.points.append(point)
             y = finite(point.y)
             if y is None and (point.chart, point.curve) not in lost:
@@ -327,6 +330,7 @@ class _Run:
                 high=finite(point.high),
                 done=point.done,
             )
+        yield from self._warn(self._spec.workload.remarks(self._found.readings))
 
     def _save(self, problem: Problem) -> Iterator[Event]:
         if self._save_tensors is None or self._computed is None:

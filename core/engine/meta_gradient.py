@@ -10,7 +10,7 @@ their start and differentiates implicitly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -102,6 +102,15 @@ class Learner:
                 weights = step(support, weights, self.workload.inner_lr, self.recorder)
                 self.recorder.result(weights)
         return (*self.initial[: self.staying], *weights)
+
+    def path(self, task: Task, steps: int) -> Iterator[Weights]:
+        """All weights before and after each of some inner steps."""
+        support, step = self.support_loss(task), self.inner_step
+        staying, weights = self.initial[: self.staying], self.initial[self.staying :]
+        yield self.initial
+        for _ in range(steps):
+            weights = step(support, weights, self.workload.inner_lr, self.recorder)
+            yield (*staying, *weights)
 
     def query_loss(self, task: Task, weights: Weights, prefix: str) -> torch.Tensor:
         """What the adapted weights are judged by."""

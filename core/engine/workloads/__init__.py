@@ -16,7 +16,7 @@ from core.engine.workloads import (
     nested_gradient,
     newton,
 )
-from core.results.charts import Point
+from core.results.charts import Point, Reading
 from core.spec.declaration import Spec
 from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton
 
@@ -35,7 +35,7 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     return _WORKLOADS[type(problem.spec.workload)](problem, recorder)
 
 
-_FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point] | None]] = {
+_FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point | Reading] | None]] = {
     Maml: meta_training.follow,
     Darts: darts.follow,
     Newton: newton.follow,
@@ -43,8 +43,9 @@ _FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point] | None]] = {
 }
 
 
-def follow(problem: Problem) -> Iterator[Point] | None:
-    """What the problem's workload draws once everything is measured, None where it is nothing.
+def follow(problem: Problem) -> Iterator[Point | Reading] | None:
+    """What the problem's workload draws and reads once everything is measured, None where it is
+    nothing.
 
     Starts from the problem's initial state and does not change it. A point may be infinite or not
     a number.

@@ -16,6 +16,8 @@ from core.spec.model import StackModel
 from core.spec.workloads.base import Examples, WorkloadSpec
 
 HIGHEST_META_ORDER: Final = 4
+_ROUGH_RESIDUAL: Final = 0.01
+"""Share of the right-hand side up to which the solution of a linear system passes for one."""
 
 
 class _Orders(NamedTuple):
@@ -51,7 +53,7 @@ class Maml(WorkloadSpec):
     headings: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "Inner loop": ("inner_steps", "inner_lr", "regularisation", "cg_iterations"),
         "Meta-batch": ("tasks", "support", "query"),
-        "Outer loop": ("outer_steps", "outer_lr"),
+        "Outer loop": ("outer_steps", "outer_lr", "test_tasks"),
     }
     kind: Literal["maml"] = "maml"
     order: int = declare(
@@ -114,6 +116,15 @@ class Maml(WorkloadSpec):
         minimum=0,
         when={"outer_steps": range(1, LARGEST_WHOLE + 1)},
     )
+    test_tasks: int = declare(
+        0,
+        label="Held-out tasks",
+        help="Tasks apart from those of the outer steps, on which the weights are compared with "
+        "others that were trained on all tasks together; sinusoid and digits only.",
+        minimum=0,
+        maximum=100_000,
+        when={"outer_steps": range(1, LARGEST_WHOLE + 1)},
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -171,11 +182,28 @@ class Maml(WorkloadSpec):
                 'workload.inner_lr: 0 was given; the variant "reptile" divides by it; allowed: '
                 "a number above 0.",
             )
+        if self.test_tasks and not self.outer_steps:
+            yield Problem(
+                ("workload", "test_tasks"),
+                f"workload.test_tasks: {self.test_tasks} was given, but workload.outer_steps is 0, "
+                "so that nothing is trained; allowed: 0.",
+            )
         if self.variant == "imaml" and self.regularisation == 0:
             yield Problem(
                 ("workload", "regularisation"),
                 'workload.regularisation: 0 was given; the variant "imaml" divides by it; '
                 "allowed: a number above 0.",
+            )
+
+    @override
+    def remarks(self, readings: Mapping[str, float | None]) -> Iterator[str]:
+        residual = readings.get("cg_residual")
+        if residual is not None and residual > _ROUGH_RESIDUAL:
+            yield (
+                f"Conjugate gradients have not converged: after {self.cg_iterations} iterations "
+                f"{residual:.1%} of the right-hand side is left, so the implicit gradient is "
+                "rough. More workload.cg_iterations or a larger workload.regularisation bring it "
+                "nearer."
             )
 
 
