@@ -242,6 +242,7 @@ class _Run:
         del computed
         yield from self._found.result_warnings(loss, sentences)
         left = ledger.leaked()
+        yield from self._found.growth_warnings(left)
         if left:
             gc.collect()
             names = tuple(phase.name for phase in report.phases)

@@ -142,7 +142,7 @@ def test_that_outer_steps_draw_a_learning_curve() -> None:
 
 
 def test_that_a_run_reads_the_loss_before_and_after_adapting() -> None:
-    workload = {"kind": "maml", "tasks": 2, "inner_steps": 3, "inner_lr": 0.1}
+    workload = {"kind": "maml", "tasks": 2, "inner_steps": 2, "inner_lr": 0.1}
     _, result = finish(spec(workload=workload))
     assert list(result.readings) == ["loss_before_adaptation", "loss_after_adaptation"]
     assert result.readings["loss_after_adaptation"] < result.readings["loss_before_adaptation"]
