@@ -35,7 +35,6 @@ from core.measure.timing.conditions import ConditionsWatch
 from core.outlook import forecaster
 from core.results.charts import CHARTS, Reading, finite
 from core.results.events import (
-    ChartPoint,
     Event,
     Finished,
     Forecasted,
@@ -45,6 +44,7 @@ from core.results.events import (
     StageStarted,
     Started,
     Warned,
+    event_of,
 )
 from core.results.forecast import Forecast
 from core.results.memory_timeline import MemoryTimeline
@@ -315,22 +315,13 @@ class _Run:
                 self._found.readings[point.name] = finite(point.value)
                 continue
             self._found.points.append(point)
-            y = finite(point.y)
-            if y is None and (point.chart, point.curve) not in lost:
+            if finite(point.y) is None and (point.chart, point.curve) not in lost:
                 lost.add((point.chart, point.curve))
                 form = CHARTS[point.chart]
                 yield from self._warn(
                     [f"The {point.curve} is NaN or infinite at {form.x_label} {point.x:g}."]
                 )
-            yield ChartPoint(
-                chart=point.chart,
-                curve=point.curve,
-                x=point.x,
-                y=y,
-                low=finite(point.low),
-                high=finite(point.high),
-                done=point.done,
-            )
+            yield event_of(point)
         yield from self._warn(self._spec.workload.remarks(self._found.readings))
 
     def _save(self, problem: Problem) -> Iterator[Event]:
