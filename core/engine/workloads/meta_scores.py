@@ -59,7 +59,7 @@ def mean_score(scores: list[Score]) -> Score:
     )
 
 
-def paths(problem: Problem, steps: int) -> Iterator[tuple[Score, ...]]:
+def paths(problem: Problem, steps: int, *, ends: bool = False) -> Iterator[tuple[Score, ...]]:
     """For each task the score of the problem's weights, and of those after each inner step.
 
     Neither weights nor running statistics are changed.
@@ -67,6 +67,7 @@ def paths(problem: Problem, steps: int) -> Iterator[tuple[Score, ...]]:
     Args:
         problem: with a workload of meta-learning, of any variant and order.
         steps: how many inner steps are taken.
+        ends: whether the first and the last score do.
     """
     workload = problem.spec.workload
     assert isinstance(workload, Maml)
@@ -81,7 +82,9 @@ def paths(problem: Problem, steps: int) -> Iterator[tuple[Score, ...]]:
     learner, shown = learner_of(state, silent), Shown.of(problem)
     for task in tasks_of(state, silent, shown):
         path = []
-        for weights in learner.path(task, steps):
+        for number, weights in enumerate(learner.path(task, steps)):
+            if ends and 0 < number < steps:
+                continue
             shown.accuracies.clear()
             with torch.no_grad():
                 loss = task.query(weights).item()

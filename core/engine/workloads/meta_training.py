@@ -148,8 +148,8 @@ def _readings(problem: Problem, prefix: str) -> Iterator[Reading]:
     """Means over the problem's tasks, before the first inner step and after the last."""
     workload = problem.spec.workload
     assert isinstance(workload, Maml)
-    ends = [(path[0], path[-1]) for path in paths(problem, workload.inner_steps)]
-    for when, scores in zip(("before", "after"), zip(*ends, strict=True), strict=True):
+    both = zip(*paths(problem, workload.inner_steps, ends=True), strict=True)
+    for when, scores in zip(("before", "after"), both, strict=True):
         score = mean_score(list(scores))
         yield Reading(f"{prefix}loss_{when}_adaptation", score.loss)
         if score.accuracy is not None:

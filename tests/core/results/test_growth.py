@@ -178,6 +178,15 @@ def test_that_a_step_grows_by_three_times_its_activations() -> None:
     assert result.readings["inner_step_fit"] > 0.999
 
 
+def test_that_a_step_of_anil_keeps_no_more_than_the_graph_of_the_head() -> None:
+    """Of the same network: it has five layers with weights, the last of which steps."""
+    maml = finished(unrolled(depth=4, inner_steps=4, tasks=1))
+    anil = finished(unrolled(depth=4, inner_steps=4, tasks=1, variant="anil"))
+
+    name = "bytes_per_inner_step"
+    assert 0 < anil.readings[name] < maml.readings[name] / 5
+
+
 def test_that_a_step_that_keeps_a_tensor_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The forecast runs the same engine, so it keeps tensors too; what is left behind tells."""
     kept: list[torch.Tensor] = []
