@@ -14,6 +14,7 @@ from core.results.charts import Point, curves_of
 from core.results.conditions import Conditions
 from core.results.environment import Environment
 from core.results.forecast import Forecast
+from core.results.growth import Verdict, designed_bytes, growth, split, steps_of
 from core.results.measurement import (
     Check,
     LayerCost,
@@ -26,6 +27,7 @@ from core.results.measurement import (
 from core.results.outcome import Outcome
 from core.results.statistics import timing
 from core.spec.run import RunSpec
+from core.spec.workloads import Maml
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Found:
     readings: dict[str, float | None] = field(default_factory=dict)
     check: Check | None = None
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     explained: set[str] = field(default_factory=set)
 
     def result(self) -> Measurement:
@@ -83,6 +86,7 @@ class Found:
                     explained=self.explained,
                 ),
             ),
+            notes=tuple(self.notes),
         )
 
     def memory(self) -> Memory | None:
@@ -172,6 +176,30 @@ class Found:
         last = self.ledger.phases[-1]
         if last.result_norm == 0 and not engine:
             yield f"The result of {last.name} is zero in every entry."
+
+    def growth_warnings(self, left: tuple[Block, ...]) -> Iterator[str]:
+        """Why memory grows over the inner steps: a note where it is by design, else a warning.
+
+        Args:
+            left: what nobody has released.
+        """
+        workload = self.spec.workload
+        if self.ledger is None or not isinstance(workload, Maml):
+            return
+        phases = self.ledger.phases
+        retained = steps_of((phase.name, phase.retained_bytes) for phase in phases)
+        behind = sum(block.nbytes for block in left if split(phases[block.born_in].name)[1])
+        designed = designed_bytes(self.forecast.phases) if self.forecast is not None else None
+        found = growth(retained, designed, behind / (workload.inner_steps * workload.tasks))
+        if found is None:
+            return
+        self.readings |= found.readings
+        is_checkpointed = self.spec.mitigation.inner_loop == "checkpoint"
+        sentence = found.sentence("its weights alone" if is_checkpointed else "its graph")
+        if found.verdict is Verdict.LEAK:
+            yield sentence
+        else:
+            self.notes.append(sentence)
 
     def _timing(self) -> Timing | None:
         return timing(self.samples, self.first_s, self.conditions)

@@ -33,9 +33,8 @@ from core.measure.memory.ledger import Ledger, PassCancelledError
 from core.measure.timing.clock import Clock, ClockJumped, Timed
 from core.measure.timing.conditions import ConditionsWatch
 from core.outlook import forecaster
-from core.results.charts import CHARTS, finite
+from core.results.charts import CHARTS, Reading, finite
 from core.results.events import (
-    ChartPoint,
     Event,
     Finished,
     Forecasted,
@@ -45,6 +44,7 @@ from core.results.events import (
     StageStarted,
     Started,
     Warned,
+    event_of,
 )
 from core.results.forecast import Forecast
 from core.results.memory_timeline import MemoryTimeline
@@ -242,6 +242,7 @@ class _Run:
         del computed
         yield from self._found.result_warnings(loss, sentences)
         left = ledger.leaked()
+        yield from self._found.growth_warnings(left)
         if left:
             gc.collect()
             names = tuple(phase.name for phase in report.phases)
@@ -310,23 +311,18 @@ class _Run:
         yield self._stage("follow")
         lost: set[tuple[str, str]] = set()
         for point in points:
+            if isinstance(point, Reading):
+                self._found.readings[point.name] = finite(point.value)
+                continue
             self._found.points.append(point)
-            y = finite(point.y)
-            if y is None and (point.chart, point.curve) not in lost:
+            if finite(point.y) is None and (point.chart, point.curve) not in lost:
                 lost.add((point.chart, point.curve))
                 form = CHARTS[point.chart]
                 yield from self._warn(
                     [f"The {point.curve} is NaN or infinite at {form.x_label} {point.x:g}."]
                 )
-            yield ChartPoint(
-                chart=point.chart,
-                curve=point.curve,
-                x=point.x,
-                y=y,
-                low=finite(point.low),
-                high=finite(point.high),
-                done=point.done,
-            )
+            yield event_of(point)
+        yield from self._warn(self._spec.workload.remarks(self._found.readings))
 
     def _save(self, problem: Problem) -> Iterator[Event]:
         if self._save_tensors is None or self._computed is None:

@@ -71,6 +71,8 @@ def _parts(result: Measurement) -> Iterator[RenderableType]:
         yield _categories(result.memory.by_category)
     if result.phases:
         yield _phases(result)
+    for note in result.notes:
+        yield Text(note)
     for warning in result.warnings:
         yield Text.assemble(("Warning: ", "yellow"), warning)
 

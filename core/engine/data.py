@@ -29,6 +29,9 @@ POSITION = (-5.0, 5.0)
 _DARKEST = 16
 """The largest value of a pixel of the digits (resources/data/README.md)."""
 
+_HELD_OUT = 1
+"""Tells the random numbers of held-out tasks from those of others, which have a 0 in this place."""
+
 Array = npt.NDArray[Any]
 
 
@@ -93,7 +96,14 @@ def draw_halves(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Halv
     )
 
 
-def draw_tasks(spec: RunSpec, device: torch.device, dtype: torch.dtype, step: int = 0) -> Tasks:
+def draw_tasks(
+    spec: RunSpec,
+    device: torch.device,
+    dtype: torch.dtype,
+    step: int = 0,
+    *,
+    held_out: bool = False,
+) -> Tasks:
     """The tasks of one outer step: fresh ones of sinusoids and digits, otherwise always the same.
 
     Args:
@@ -101,13 +111,14 @@ def draw_tasks(spec: RunSpec, device: torch.device, dtype: torch.dtype, step: in
         device: where the tensors are to live.
         dtype: of real numbers; classes and indices are int64.
         step: number of the outer step.
+        held_out: whether they are to be others than those of every outer step.
 
     Raises:
         core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
     """
     assert isinstance(spec.workload, Maml)
     fresh = isinstance(spec.data, SinusoidData | DigitsData)
-    source = _Source(spec, device, dtype, step if fresh else 0)
+    source = _Source(spec, device, dtype, step if fresh else 0, _HELD_OUT if held_out else 0)
     support, query = spec.workload.support, spec.workload.query
     batches = [_task(source, support, query) for _ in range(spec.workload.tasks)]
     x = torch.stack([batch.x for batch in batches])
@@ -124,10 +135,17 @@ def draw_tasks(spec: RunSpec, device: torch.device, dtype: torch.dtype, step: in
 class _Source:
     """Random numbers of one step, and what the examples have to fit."""
 
-    def __init__(self, spec: RunSpec, device: torch.device, dtype: torch.dtype, step: int) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        device: torch.device,
+        dtype: torch.dtype,
+        step: int,
+        stream: int = 0,
+    ) -> None:
         output_shape = spec.model.output_shape
         assert output_shape is not None
-        seeds = np.random.SeedSequence((spec.measure.seed, step))
+        seeds = np.random.SeedSequence((spec.measure.seed, step, stream))
         self.spec = spec
         self.device = device
         self.dtype = dtype

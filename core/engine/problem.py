@@ -19,7 +19,6 @@ from core.spec.model import StackModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Examples, Maml
 
-FIRST_WRONG_SPARSE_ORDER = 3
 _EXAMPLES: dict[
     Examples, Callable[[RunSpec, torch.device, torch.dtype], Batch | Tasks | Halves]
 ] = {"batch": draw_batch, "tasks": draw_tasks, "halves": draw_halves}
@@ -167,9 +166,10 @@ def _right_model(spec: RunSpec) -> StackModel:
 
     WORKAROUND: in torch 2.13 the derivative of a sparse embedding gradient is right for constant
     cotangents alone. From order 3 on MAML has others, and is 1 % to 20 % off in silence, so that
-    the embedding's gradient is then a dense one.
+    the embedding's gradient is then a dense one; so it is where conjugate gradients are to add it.
     """
-    if not isinstance(spec.workload, Maml) or spec.workload.order < FIRST_WRONG_SPARSE_ORDER:
+    workload = spec.workload
+    if not isinstance(workload, Maml) or not workload.needs_dense_gradients:
         return spec.model
     layers = tuple(
         layer.model_copy(update={"sparse": False}) if layer.kind == "embedding" else layer

@@ -30,23 +30,42 @@ class _Run:
 class Stack:
     """The layers of a model, ready to be applied to any parameters."""
 
-    def __init__(self, model: StackModel, way: Derivation, checkpointing: Checkpointing) -> None:
+    def __init__(
+        self,
+        model: StackModel,
+        way: Derivation,
+        checkpointing: Checkpointing,
+        part: range | None = None,
+    ) -> None:
         """Prepares the functions of the layers.
 
         Args:
             model: a stack without problems.
             way: how the output will be differentiated.
             checkpointing: which activations are dropped.
+            part: positions of the layers to apply, where it is not all of them; checkpointing cuts
+                the whole stack all the same.
         """
-        self.random = model.is_random
-        self._layers = tuple(
-            (index, forward(layer, index, way)) for index, layer in enumerate(model.layers)
-        )
+        self._made_of = model, way, checkpointing
+        self._parts: dict[range, Stack] = {}
+        whole = range(len(model.layers))
+        mine = whole if part is None else part
+        self.random = any(leaf.random for leaf in leaves(model.layers[mine.start : mine.stop]))
+        functions = {index: forward(model.layers[index], index, way) for index in mine}
+        self._layers = tuple(functions.items())
         self._strategy = STRATEGIES.get(checkpointing.kind)
+        runs = [_common(layers, mine) for layers in cut(len(whole), checkpointing.segments)]
         self._runs = tuple(
-            _run(model, layers, self._layers[layers.start : layers.stop])
-            for layers in cut(len(self._layers), checkpointing.segments)
+            _run(model, layers, tuple((index, functions[index]) for index in layers))
+            for layers in runs
+            if layers or part is None
         )
+
+    def part(self, layers: range) -> Stack:
+        """Some of the layers, made once."""
+        if layers not in self._parts:
+            self._parts[layers] = Stack(*self._made_of, layers)
+        return self._parts[layers]
 
     def forward(
         self,
@@ -122,6 +141,10 @@ def _apply(
         recorder.layer(index)
         x = layer(parameters, buffers, x, update_statistics)
     return x
+
+
+def _common(one: range, other: range) -> range:
+    return range(max(one.start, other.start), min(one.stop, other.stop))
 
 
 def _run(model: StackModel, layers: range, functions: tuple[tuple[int, Forward], ...]) -> _Run:

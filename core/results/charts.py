@@ -31,6 +31,8 @@ class ChartForm:
 
 
 LEARNING: Final = "learning"
+ACCURACY: Final = "accuracy"
+ADAPTATION: Final = "adaptation"
 SEARCH: Final = "search"
 ARCHITECTURE: Final = "architecture"
 LOSS_BY_ITERATION: Final = "loss_by_iteration"
@@ -46,6 +48,18 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
             "outer step",
             "loss",
             "The loss before each outer step appears here.",
+        ),
+        ACCURACY: ChartForm(
+            "Accuracy",
+            "outer step",
+            "share of the query sets",
+            "The share that is told right before each outer step appears here.",
+        ),
+        ADAPTATION: ChartForm(
+            "Adaptation",
+            "inner step",
+            "loss on held-out tasks",
+            "The loss on tasks that were not trained on appears here, by inner step.",
         ),
         SEARCH: ChartForm(
             "Search",
@@ -149,6 +163,18 @@ class Point:
     low: float | None = None
     high: float | None = None
     done: float | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A single number that is found beside curves.
+
+    Attributes:
+        name: what it is called, in lower case with underscores.
+    """
+
+    name: str
+    value: float
 
 
 def finite(value: float | None) -> float | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from core.results.charts import Point
+from core.results.charts import Point, finite
 from core.results.environment import Environment
 from core.results.forecast import Forecast
 from core.results.measurement import LayerCost, Measurement, Memory, Phase
@@ -166,6 +166,19 @@ def point_of(event: ChartPoint) -> Point:
     """The point that an event tells of."""
     y = math.nan if event.y is None else event.y
     return Point(event.chart, event.curve, event.x, y, event.low, event.high, event.done)
+
+
+def event_of(point: Point) -> ChartPoint:
+    """The event that tells of a point."""
+    return ChartPoint(
+        chart=point.chart,
+        curve=point.curve,
+        x=point.x,
+        y=finite(point.y),
+        low=finite(point.low),
+        high=finite(point.high),
+        done=point.done,
+    )
 
 
 def encode(event: Event) -> bytes:

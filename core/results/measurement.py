@@ -151,6 +151,7 @@ class Measurement(_Value):
         curves: what the workload draws besides, such as the loss before each outer step.
         readings: single numbers that it found, such as the estimate of a trace; None where one is
             not finite.
+        notes: what figures mean where nothing is wrong, one sentence each.
     """
 
     version: Literal[1] = FORMAT_VERSION
@@ -169,6 +170,7 @@ class Measurement(_Value):
     curves: tuple[Curve, ...] = ()
     readings: dict[str, float | None] = {}
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:

@@ -35,6 +35,7 @@ def inconsistencies(
         assert output is not None
         problems += _loss(loss, output)
         problems += _data(data, model, output, loss, workload)
+        problems += _held_out(data, workload)
         problems += _inputs(workload, model)
         problems += workload.misfits(model, mitigation)
         problems += _batch_norm(model, data, workload)
@@ -192,6 +193,16 @@ def _classes(labels: list[float], target: Shape, output: Shape) -> Iterator[Prob
             ("data", "file"),
             f"data.file: y must hold whole numbers from 0 to {output[0] - 1}, the classes of the "
             "output.",
+        )
+
+
+def _held_out(data: Data, workload: Workload) -> Iterator[Problem]:
+    asked = isinstance(workload, Maml) and workload.test_tasks
+    if asked and not isinstance(data, SinusoidData | DigitsData):
+        yield Problem(
+            ("workload", "test_tasks"),
+            f"workload.test_tasks: {asked} was given; data.kind {data.kind} has the same tasks at "
+            "every outer step and no others; allowed: 0.",
         )
 
 

@@ -58,7 +58,19 @@ def _of_mitigations(spec: RunSpec) -> Iterator[Notice]:
             None,
             f"mitigation.inner_loop has no effect here: {workload.title} has no inner loop.",
         )
-    if isinstance(workload, Maml) and workload.inner_lr == 0:
+    elif isinstance(workload, Maml):
+        yield from _of_meta_learning(spec, workload)
+
+
+def _of_meta_learning(spec: RunSpec, workload: Maml) -> Iterator[Notice]:
+    if spec.mitigation.inner_loop != "standard" and not workload.unrolls:
+        keeps = "order 1" if workload.variant in ("maml", "anil") else workload.variant
+        yield Notice(
+            "warning",
+            None,
+            f"mitigation.inner_loop has no effect here: {keeps} keeps no graph of its inner steps.",
+        )
+    if workload.inner_lr == 0:
         yield Notice("warning", None, "workload.inner_lr is 0: the inner steps change nothing.")
 
 
@@ -79,14 +91,19 @@ def _of_layers(spec: RunSpec) -> Iterator[Notice]:
             why = derivation.why_rewritten(kind)
             if why is not None:
                 yield Notice("note", index, f"{kind}: {why}, so {_WRITTEN_OUT}")
-        if isinstance(layer, Embedding) and layer.sparse and _is_wrongly_sparse(spec):
+        if isinstance(layer, Embedding) and layer.sparse and _needs_dense_gradients(spec):
+            wrong = (
+                "conjugate gradients take no sparse gradients"
+                if spec.workload.derivative_order < FIRST_WRONG_ORDER
+                else "torch's sparse gradient is wrong under MAML from order "
+                f"{FIRST_WRONG_ORDER} on"
+            )
             yield Notice(
                 "note",
                 index,
-                f"{layer.kind}: torch's sparse gradient is wrong under MAML from order "
-                f"{FIRST_WRONG_ORDER} on, so a dense one is used, which is right.",
+                f"{layer.kind}: {wrong}, so a dense one is used, which is right.",
             )
 
 
-def _is_wrongly_sparse(spec: RunSpec) -> bool:
-    return isinstance(spec.workload, Maml) and spec.workload.order >= FIRST_WRONG_ORDER
+def _needs_dense_gradients(spec: RunSpec) -> bool:
+    return isinstance(spec.workload, Maml) and spec.workload.needs_dense_gradients

@@ -15,7 +15,7 @@ from core.spec.layers import LAYER_KINDS
 from core.spec.measure import Measure
 from core.spec.mitigations import Mitigation
 from core.spec.model import StackModel
-from core.spec.workloads import WORKLOAD_KINDS, NestedGradient, Workload
+from core.spec.workloads import WORKLOAD_KINDS, Maml, NestedGradient, Workload
 
 FORMAT_VERSION: Final = 1
 # History of the format:
@@ -83,7 +83,7 @@ class RunSpec(Spec):
     def with_changes(self, values: dict[str, Any]) -> RunSpec:
         """This spec with several dotted keys set to plain JSON values, which are checked together.
 
-        The variant ``fomaml`` brings its order along, unless that is set too.
+        A variant of MAML that has one order alone brings it along, unless that is set too.
 
         Raises:
             InvalidSpec: unknown key, or a value that a key does not take.
@@ -91,7 +91,8 @@ class RunSpec(Spec):
         document = json.loads(self.model_dump_json())
         for key, value in values.items():
             _set(document, key, value)
-        brings_order = values.get("workload.variant") == "fomaml" and "workload.order" not in values
+        variant = values.get("workload.variant")
+        brings_order = Maml.brings_order(variant) and "workload.order" not in values
         if brings_order and isinstance(document["workload"], dict):
             document["workload"].pop("order", None)
         try:

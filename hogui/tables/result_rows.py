@@ -56,6 +56,8 @@ def _rows(result: Measurement) -> Iterator[Row]:
         yield _sentence(failed_check(result.check), "error", "error")
     for warning in result.warnings:
         yield _sentence(warning, "warning", "warning")
+    for note in result.notes:
+        yield _sentence(note, "info", "text_secondary")
     yield from _memory(result.memory, result.forecast, why_absent)
     yield from _time(result.time, why_absent, fixed=result.spec.measure.repetitions != "auto")
     if result.readings:

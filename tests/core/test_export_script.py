@@ -355,6 +355,51 @@ def test_that_signed_steps_beside_running_statistics_are_the_same() -> None:
     assert_same(spec_of("convolutions", workload=workload, loss="cross_entropy"))
 
 
+@pytest.mark.parametrize(
+    ("variant", "order"), [("anil", 1), ("anil", 2), ("anil", 3), ("reptile", 1), ("imaml", 2)]
+)
+@pytest.mark.parametrize(
+    ("stack", "inner_loop", "checkpointing"),
+    [
+        ("noise", "checkpoint", "none"),
+        ("deep", "standard", "torch"),
+        ("words", "checkpoint", "rematerialize"),
+    ],
+)
+def test_that_the_variants_of_maml_are_the_same(
+    stack: str, inner_loop: str, checkpointing: str, variant: str, order: int
+) -> None:
+    workload = {"kind": "maml", "variant": variant, "order": order, "support": 4, "query": 6}
+    for steps, tasks in ((1, 3), (4, 1)):
+        assert_same(
+            spec_of(
+                stack,
+                workload=workload | {"inner_steps": steps, "tasks": tasks, "cg_iterations": 3},
+                mitigation__inner_loop=inner_loop,
+                mitigation__checkpointing__kind=checkpointing,
+            )
+        )
+
+
+@pytest.mark.parametrize(("variant", "order"), [("anil", 2), ("imaml", 2)])
+def test_that_variants_leave_running_statistics_as_the_product_does(
+    variant: str, order: int
+) -> None:
+    workload = {"kind": "maml", "variant": variant, "order": order, "support": 4, "query": 4}
+    spec = spec_of(
+        "convolutions",
+        workload=workload | {"inner_steps": 2, "tasks": 2},
+        mitigation__checkpointing__kind="rematerialize",
+        mitigation__inner_loop="checkpoint",
+    )
+    assert_same(spec)
+    made, found = prepare(spec, CPU), module(spec)
+    compute(made, Silent())
+    found["compute"]()
+    for theirs, ours in zip(found["running"], made.buffers.values(), strict=True):
+        assert torch.equal(theirs, ours)
+
+
 def test_that_derivatives_that_vanish_are_zeros() -> None:
     linear = RunSpec.from_json(
         '{"device": "cpu", "model": {"input_shape": [3], "layers": [{"kind": "linear"}]}}'

@@ -17,6 +17,8 @@ from core.spec.workloads import Darts, Maml, NestedGradient
 
 NAMES = [one.name for one in presets()]
 FAST = {"measure.repetitions": 1, "measure.warmup": 0}
+SHORTER = {"finn-sinusoid": {"workload.outer_steps": 20, "workload.test_tasks": 4}}
+"""What takes a few minutes as it is."""
 
 
 def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
@@ -26,7 +28,11 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "lecture-relu-network-checkpointed",
         "lecture-maml",
         "sinusoid-maml",
+        "finn-sinusoid",
+        "sinusoid-reptile",
+        "sinusoid-imaml",
         "digits-5-way-1-shot",
+        "digits-anil",
         "digits-darts",
         "conv-order-2",
         "deep-mlp",
@@ -114,7 +120,7 @@ def test_that_the_rematerialized_network_differs_from_its_twin_in_that_alone() -
 
 
 def events_of(name: str) -> list[Event]:
-    return list(run(preset(name).spec.with_changes(FAST)))
+    return list(run(preset(name).spec.with_changes(FAST | SHORTER.get(name, {}))))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -141,6 +141,20 @@ def test_that_outer_steps_draw_a_learning_curve() -> None:
     assert points[-1].done == 1
 
 
+def test_that_a_run_reads_the_loss_before_and_after_adapting() -> None:
+    workload = {"kind": "maml", "tasks": 2, "inner_steps": 2, "inner_lr": 0.1}
+    _, result = finish(spec(workload=workload))
+    assert list(result.readings) == ["loss_before_adaptation", "loss_after_adaptation"]
+    assert result.readings["loss_after_adaptation"] < result.readings["loss_before_adaptation"]
+
+
+def test_that_conjugate_gradients_that_have_not_converged_are_a_warning() -> None:
+    workload = {"kind": "maml", "variant": "imaml", "tasks": 1, "regularisation": 1e-3}
+    _, result = finish(spec(workload=workload | {"inner_steps": 1, "cg_iterations": 1}))
+    assert result.outcome is Outcome.FINISHED
+    assert any("Conjugate gradients have not converged" in one for one in result.warnings)
+
+
 def test_that_nan_is_a_finished_run_with_a_warning_on_every_figure_it_touches() -> None:
     workload = {
         "kind": "maml",

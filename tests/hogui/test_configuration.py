@@ -158,6 +158,18 @@ def test_that_a_setting_without_effect_stays_while_a_notice_is_about_it(panel):
     assert not inner_loop.isVisible()
 
 
+def test_that_each_variant_of_maml_shows_the_fields_that_it_heeds(panel):
+    choose(panel, "workloadCombo", "maml")
+    order = panel.findChild(QSpinBox, "orderSpin")
+    iterations = panel.findChild(QSpinBox, "workload.cg_iterations")
+    assert (order.isVisible(), iterations.isVisible()) == (True, False)
+    choose(panel, "workload.variant", "imaml")
+    assert (order.isVisible(), iterations.isVisible()) == (False, True)
+    choose(panel, "workload.variant", "reptile")
+    assert (order.isVisible(), iterations.isVisible()) == (False, False)
+    assert panel.problems() == ()
+
+
 def test_that_order_and_batch_size_survive_a_change_of_workload_and_data(panel, qtbot):
     panel.findChild(QSpinBox, "orderSpin").setValue(4)
     type_into(qtbot, panel.findChild(QLineEdit, "data.batch_size"), "9")

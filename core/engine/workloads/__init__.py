@@ -7,8 +7,16 @@ from collections.abc import Callable, Iterator
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
-from core.engine.workloads import adversarial, darts, hvp, maml, nested_gradient, newton
-from core.results.charts import Point
+from core.engine.workloads import (
+    adversarial,
+    darts,
+    hvp,
+    maml,
+    meta_training,
+    nested_gradient,
+    newton,
+)
+from core.results.charts import Point, Reading
 from core.spec.declaration import Spec
 from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton
 
@@ -27,16 +35,17 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     return _WORKLOADS[type(problem.spec.workload)](problem, recorder)
 
 
-_FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point] | None]] = {
-    Maml: maml.follow,
+_FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point | Reading] | None]] = {
+    Maml: meta_training.follow,
     Darts: darts.follow,
     Newton: newton.follow,
     Adversarial: adversarial.follow,
 }
 
 
-def follow(problem: Problem) -> Iterator[Point] | None:
-    """What the problem's workload draws once everything is measured, None where it is nothing.
+def follow(problem: Problem) -> Iterator[Point | Reading] | None:
+    """What the problem's workload draws and reads once everything is measured, None where it is
+    nothing.
 
     Starts from the problem's initial state and does not change it. A point may be infinite or not
     a number.

@@ -11,12 +11,11 @@ from core.export.script.composites import Functions, classes, layer_lines, loop
 from core.export.script.layers import RUNNING, Applied, is_tracked, module
 from core.export.script.source import INDENT, WIDTH, call, laid_out, stretches
 from core.export.script.written_out import definitions
-from core.spec.derivation import FIRST_WRONG_ORDER
 from core.spec.layers import Embedding, leaves
 from core.spec.mitigations import Checkpointing
 from core.spec.model import StackModel
 from core.spec.run import RunSpec
-from core.spec.workloads import Maml
+from core.spec.workloads import Maml, head_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ class Network:
         random: whether a layer draws random numbers.
         tracked: whether there are running statistics.
         updates: whether ``loss`` takes ``update``, which says if running statistics are updated.
+        head: the first layer of the head, where that has functions of its own; 0 elsewhere.
+        head_random: whether one of its layers draws random numbers.
     """
 
     blocks: tuple[str, ...]
@@ -36,6 +37,8 @@ class Network:
     random: bool
     tracked: bool
     updates: bool
+    head: int = 0
+    head_random: bool = False
 
 
 def network(spec: RunSpec) -> Network:
@@ -55,14 +58,53 @@ def network(spec: RunSpec) -> Network:
     blocks += definitions(rewritten, running=tracked)
     functions = Functions(model, way, updates)
     blocks += functions.definitions
-    blocks += _forward(model, functions.calls, spec.mitigation.checkpointing, updates)
-    blocks.append(_loss(spec.loss, updates, written_out=spec.loss in rewritten))
-    return Network(tuple(blocks), "loss(parameters, x, y)", random, tracked, updates)
+    head, written_out = _head(spec), spec.loss in rewritten
+    for part in _parts(head, len(model.layers)):
+        blocks += _forward(model, functions.calls, spec.mitigation.checkpointing, updates, part)
+    if not head:
+        blocks.append(_loss(spec.loss, updates, written_out=written_out))
+    else:
+        staying = sum(function.weights for function in functions.calls[:head])
+        blocks += _losses_of_a_head(spec.loss, updates, staying, written_out=written_out)
+    head_random = any(leaf.random for leaf in leaves(model.layers[head:]))
+    blocks = list(dict.fromkeys(blocks))  # a helper that two parts need
+    return Network(
+        tuple(blocks), "loss(parameters, x, y)", random, tracked, updates, head, head_random
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Layers that make up one function."""
+
+    name: str
+    about: str
+    layers: range
+
+    @property
+    def segment(self) -> str:
+        """What a run of its layers is called."""
+        return "segment" if self.name == "forward" else f"{self.name}_segment"
+
+
+def _parts(head: int, layers: int) -> tuple[_Part, ...]:
+    if not head:
+        return (_Part("forward", "The output with the weights p.", range(layers)),)
+    return (
+        _Part("features", "What the layers before the head make of x.", range(head)),
+        _Part("head", "What the head makes of features, with its weights p.", range(head, layers)),
+    )
+
+
+def _head(spec: RunSpec) -> int:
+    """The first layer of the head, where the head alone adapts; 0 elsewhere."""
+    is_anil = isinstance(spec.workload, Maml) and spec.workload.variant == "anil"
+    return head_of(spec.model) if is_anil else 0
 
 
 def _right_model(spec: RunSpec) -> StackModel:
     """Sparse embeddings made dense where torch would differentiate them wrongly."""
-    if not isinstance(spec.workload, Maml) or spec.workload.order < FIRST_WRONG_ORDER:
+    if not isinstance(spec.workload, Maml) or not spec.workload.needs_dense_gradients:
         return spec.model
     layers = tuple(
         layer.model_copy(update={"sparse": False}) if isinstance(layer, Embedding) else layer
@@ -73,8 +115,13 @@ def _right_model(spec: RunSpec) -> StackModel:
 
 def _computes_again(spec: RunSpec) -> bool:
     is_checkpointed = spec.mitigation.checkpointing.kind != "none"
-    inner = spec.workload.adapts and spec.mitigation.inner_loop == "checkpoint"
-    return is_checkpointed or inner
+    return is_checkpointed or rematerializes_steps(spec)
+
+
+def rematerializes_steps(spec: RunSpec) -> bool:
+    """Whether inner steps keep their weights alone and are computed again."""
+    unrolls = isinstance(spec.workload, Maml) and spec.workload.unrolls
+    return unrolls and spec.mitigation.inner_loop == "checkpoint"
 
 
 def _moves_weights(spec: RunSpec) -> bool:
@@ -84,7 +131,9 @@ def _moves_weights(spec: RunSpec) -> bool:
 
 def _leaves_statistics(spec: RunSpec) -> bool:
     """Whether the loss is asked for once more without a trace in the running statistics."""
-    return spec.workload.moves_weights and not spec.workload.adapts
+    workload = spec.workload
+    is_implicit = isinstance(workload, Maml) and workload.variant == "imaml"
+    return workload.moves_weights and (is_implicit or not workload.adapts)
 
 
 def _weights(spec: RunSpec, model: StackModel, tracked: bool) -> str:
@@ -132,23 +181,41 @@ def _loss(kind: str, updates: bool, *, written_out: bool) -> str:
     return f"def loss({head}):\n{INDENT}return {function}(forward(p, x{more}), y)"
 
 
+def _losses_of_a_head(
+    kind: str, updates: bool, staying: int, *, written_out: bool
+) -> Iterator[str]:
+    """By the head's weights on features, and by all weights."""
+    function = kind if written_out else _LOSSES[kind]
+    head, more = ("p, x, y, update=True", ", update") if updates else ("p, x, y", "")
+    yield f"def head_loss({head}):\n{INDENT}return {function}(head(p, x{more}), y)"
+    yield (
+        f"def loss({head}):\n"
+        f"{INDENT}return head_loss(p[{staying}:], features(p[:{staying}], x{more}), y{more})"
+    )
+
+
 # ------------------------------------------------------------------------------ forward pass
 
 
 def _forward(
-    model: StackModel, functions: list[Applied], checkpointing: Checkpointing, updates: bool
+    model: StackModel,
+    functions: list[Applied],
+    checkpointing: Checkpointing,
+    updates: bool,
+    part: _Part,
 ) -> Iterator[str]:
     signature = "p, x, update=True" if updates else "p, x"
-    opening = [f"def forward({signature}):", f'{INDENT}"""The output with the weights p."""']
+    opening = [f"def {part.name}({signature}):", f'{INDENT}"""{part.about}"""']
     if checkpointing.kind == "none":
-        yield "\n".join([*opening, *layer_lines(functions, 1), f"{INDENT}return x"])
+        mine = functions[part.layers.start : part.layers.stop]
+        yield "\n".join([*opening, *layer_lines(mine, 1), f"{INDENT}return x"])
         return
-    segments = _segments(model, functions, checkpointing)
+    segments = _segments(model, functions, checkpointing, part.layers)
     names: dict[tuple[Applied, ...], str] = {}
     for segment in segments:
-        names.setdefault(segment.functions, f"segment_{len(names) + 1}")
+        names.setdefault(segment.functions, f"{part.segment}_{len(names) + 1}")
     if len(names) == 1:
-        names = dict.fromkeys(names, "segment")
+        names = dict.fromkeys(names, part.segment)
     form = _FORMS[checkpointing.kind]
     for layers, name in names.items():
         head = f"def {name}(x, *p, update=True):" if updates else f"def {name}(x, *p):"
@@ -188,15 +255,18 @@ class _Call:
 
 
 def _segments(
-    model: StackModel, functions: Sequence[Applied], checkpointing: Checkpointing
+    model: StackModel, functions: Sequence[Applied], checkpointing: Checkpointing, part: range
 ) -> list[_Segment]:
-    """The stack cut into runs of about equal length."""
+    """The stack cut into runs of about equal length, as far as they are of a part."""
     layers = len(functions)
     wanted = checkpointing.segments
     count = round(math.sqrt(layers)) if wanted == "auto" else wanted
     bounds = [math.ceil(layers * position / count) for position in range(count + 1)]
     found, weight = [], 0
     for first, end in itertools.pairwise(bounds):
+        first, end = max(first, part.start), min(end, part.stop)
+        if first >= end:
+            continue
         random = any(leaf.random for leaf in leaves(model.layers[first:end]))
         segment = _Segment(tuple(functions[first:end]), weight, random)
         weight += segment.weights

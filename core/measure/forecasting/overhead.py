@@ -52,7 +52,9 @@ def overhead_s(spec: RunSpec, kernels: Kernels) -> float:
 def _structure(spec: RunSpec) -> object:
     """What the cost depends on: kinds, orders and mitigations, not sizes."""
     workload = spec.workload
-    inner = isinstance(workload, Maml) and workload.inner_steps > 1
+    inner: object = None
+    if isinstance(workload, Maml):
+        inner = (workload.variant, workload.inner_steps > 1)
     return (
         tuple(layer.kind for layer in spec.model.leaves),
         (workload.kind, workload.derivation, inner),

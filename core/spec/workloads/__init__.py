@@ -5,7 +5,7 @@ from core.spec.workloads.base import Examples, WorkloadSpec
 from core.spec.workloads.darts import Darts
 from core.spec.workloads.hvp import Hvp
 from core.spec.workloads.kinds import WORKLOAD_KINDS, Workload
-from core.spec.workloads.maml import Maml
+from core.spec.workloads.maml import Maml, head_of
 from core.spec.workloads.nested_gradient import HIGHEST_ORDER, NestedGradient
 from core.spec.workloads.newton import Newton
 
@@ -21,4 +21,5 @@ __all__ = [
     "Newton",
     "Workload",
     "WorkloadSpec",
+    "head_of",
 ]

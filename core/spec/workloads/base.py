@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from core.spec.declaration import Problem, Spec
@@ -62,6 +62,11 @@ class WorkloadSpec(Spec):
     def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation
+        yield from ()
+
+    def remarks(self, readings: Mapping[str, float | None]) -> Iterator[str]:
+        """What the numbers that a run has found mean for its result, one sentence each."""
+        del readings
         yield from ()
 
     def result_numbers(self, parameters: int) -> int:

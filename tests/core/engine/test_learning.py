@@ -9,7 +9,7 @@ from core.engine.data import Tasks, draw_tasks
 from core.engine.problem import prepare
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
-from core.engine.workloads.maml import learn
+from core.engine.workloads.meta_training import learn
 from core.spec.run import RunSpec
 from tests.core.engine.test_maml import problem
 
@@ -20,7 +20,7 @@ def test_that_learning_lowers_the_loss_and_leaves_the_problem_as_it_was() -> Non
     made = prepare(spec, torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in (made.parameters | made.buffers).items()}
 
-    curve = list(learn(made))
+    curve = [score.loss for score in learn(made)]
 
     for name, tensor in (made.parameters | made.buffers).items():
         assert torch.equal(tensor, before[name])
@@ -54,7 +54,7 @@ def test_that_learning_follows_adam_on_fresh_tasks() -> None:
             scale = (square / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
             weights[position] -= 0.01 * unbiased / scale
 
-    assert list(learn(made)) == pytest.approx(right, rel=1e-10)
+    assert [score.loss for score in learn(made)] == pytest.approx(right, rel=1e-10)
 
 
 def _sinusoid_meta_loss(weights: list[torch.Tensor], tasks: Tasks) -> torch.Tensor:

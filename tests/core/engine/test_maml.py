@@ -10,10 +10,10 @@ from torch.nn import functional
 from core.engine.data import Tasks
 from core.engine.gradients import Derivative
 from core.engine.inner_loop import INNER_STEPS, SupportLoss
+from core.engine.meta_gradient import Learner, Task, meta_gradient
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
-from core.engine.workloads.maml import Task, meta_gradient
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 from tests import oracles
@@ -46,11 +46,13 @@ def on_quadratics(
     pairs = [(Quadratic(2 * number), Quadratic(2 * number + 1)) for number in range(tasks)]
     initial = torch.linspace(-1, 2, SIZE, dtype=torch.float64).requires_grad_()
     found = meta_gradient(
+        Learner(
+            (initial,),
+            Maml(order=order, inner_steps=steps, inner_lr=rate),
+            Silent(),
+            INNER_STEPS[inner_loop],
+        ),
         [Task(SupportLoss(inner, inner), outer) for inner, outer in pairs],
-        (initial,),
-        Maml(order=order, inner_steps=steps, inner_lr=rate),
-        Silent(),
-        INNER_STEPS[inner_loop],
     )
     return found, pairs, initial.detach()
 
@@ -118,11 +120,13 @@ def test_that_several_tasks_are_averaged(order: int) -> None:
     together, pairs, initial = on_quadratics(order, tasks=3)
     apart = [
         meta_gradient(
+            Learner(
+                (initial.clone().requires_grad_(),),
+                Maml(order=order, inner_steps=3, inner_lr=0.1),
+                Silent(),
+                INNER_STEPS["standard"],
+            ),
             [Task(SupportLoss(inner, inner), outer)],
-            (initial.clone().requires_grad_(),),
-            Maml(order=order, inner_steps=3, inner_lr=0.1),
-            Silent(),
-            INNER_STEPS["standard"],
         )
         for inner, outer in pairs
     ]

@@ -48,6 +48,27 @@ def test_that_an_automatic_cut_takes_the_square_root(layers: int, runs: int) -> 
     assert len(cut(layers, "auto")) == runs
 
 
+@pytest.mark.parametrize("first", range(9))
+@pytest.mark.parametrize("checkpointing", ["none", "torch", "rematerialize"])
+def test_that_two_parts_of_a_stack_make_up_the_whole(checkpointing: str, first: int) -> None:
+    """Also where a part has no layers, or ends within a segment."""
+    made = mlp(5, 4, **{"mitigation.checkpointing.kind": checkpointing})
+    layers = len(made.spec.model.layers)
+    assert layers == 8
+    body, head = made.stack.part(range(first)), made.stack.part(range(first, layers))
+    x = torch.linspace(-1, 1, 10).reshape(2, 5)
+    heard, split = Listening(), Listening()
+
+    whole = made.stack.forward(made.parameters, {}, x, heard)
+    features = body.forward(made.parameters, {}, x, split)
+    output = head.forward(made.parameters, {}, features, split)
+
+    assert torch.equal(whole, output)
+    indices = [[one for one in said.said if one != -1] for said in (heard, split)]
+    assert indices[0] == indices[1] == list(range(layers))
+    assert made.stack.part(range(first)) is body
+
+
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize(
     ("checkpointing", "evaluations"),

@@ -78,7 +78,8 @@ def test_that_every_field_has_label_help_and_limits_that_agree_with_validation(
             spec(workload={"kind": "maml", "ordr": 2}),
             "workload.ordr",
             "workload.ordr is not a known key; allowed here: kind, order, variant, inner_steps, "
-            "inner_lr, tasks, support, query, outer_steps, outer_lr.",
+            "inner_lr, regularisation, cg_iterations, tasks, support, query, outer_steps, "
+            "outer_lr, test_tasks.",
         ),
         (
             json.dumps({"model": {"input_shape": [4], "layers": [{"kind": "linear", "bias": 3}]}}),

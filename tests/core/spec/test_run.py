@@ -109,6 +109,73 @@ def test_that_fomaml_means_order_1() -> None:
         spec([{"kind": "linear"}], workload={"kind": "maml", "variant": "fomaml", "order": 2})
 
 
+@pytest.mark.parametrize(("variant", "order"), [("reptile", 1), ("imaml", 2)])
+def test_that_a_variant_of_one_order_brings_it_along(variant: str, order: int) -> None:
+    maml = spec([{"kind": "linear"}], workload={"kind": "maml", "variant": variant})
+    assert (maml.workload.order, maml.problems()) == (order, ())
+
+    other = spec([{"kind": "linear"}], workload={"kind": "maml", "order": 3 - order})
+    assert other.with_value("workload.variant", variant) == maml
+    assert maml.with_value("workload.variant", "maml").workload.order == order
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"workload.variant": "reptile", "workload.order": 2},
+            'workload.order: 2 was given; the variant "reptile" follows its inner steps and '
+            "differentiates nothing further; allowed: 1.",
+        ),
+        (
+            {"workload.variant": "imaml", "workload.order": 1},
+            'workload.order: 1 was given; the variant "imaml" solves a linear system with the '
+            "Hessian; allowed: 2.",
+        ),
+        (
+            {"workload.variant": "reptile", "workload.inner_lr": 0.0},
+            'workload.inner_lr: 0 was given; the variant "reptile" divides by it; allowed: a '
+            "number above 0.",
+        ),
+        (
+            {"workload.variant": "imaml", "workload.regularisation": 0.0},
+            'workload.regularisation: 0 was given; the variant "imaml" divides by it; allowed: a '
+            "number above 0.",
+        ),
+    ],
+)
+def test_that_what_a_variant_has_not_is_refused_in_a_sentence(
+    changes: dict[str, object], sentence: str
+) -> None:
+    maml = spec([{"kind": "linear"}], workload={"kind": "maml"})
+
+    (found,) = maml.with_changes(changes).problems()
+
+    assert found.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("variant", "order", "named"),
+    [
+        ("maml", 1, "order 1"),
+        ("anil", 1, "order 1"),
+        ("reptile", 1, "reptile"),
+        ("imaml", 2, "imaml"),
+    ],
+)
+def test_that_an_inner_loop_without_a_graph_needs_no_mitigation(
+    variant: str, order: int, named: str
+) -> None:
+    workload = {"kind": "maml", "variant": variant, "order": order}
+    maml = spec([{"kind": "linear"}], workload=workload)
+    sentence = (
+        f"mitigation.inner_loop has no effect here: {named} keeps no graph of its inner steps."
+    )
+
+    assert sentence in notices(maml.with_value("mitigation.inner_loop", "checkpoint"))
+    assert notices(maml) == ()
+
+
 @pytest.mark.parametrize("before", ["maml", "nested_gradient"])
 def test_that_setting_the_variant_fomaml_brings_order_1_along(before: str) -> None:
     value = spec([{"kind": "linear"}], workload={"kind": before, "order": 3})

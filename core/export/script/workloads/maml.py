@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.export.script.model import Network
+from core.export.script.model import Network, rematerializes_steps
 from core.export.script.source import call
+from core.export.script.workloads.meta_variants import (
+    PROXIMAL_STEP,
+    SOLVE,
+    implicit_gradient,
+    reptile,
+)
 from core.export.script.workloads.orders import GRADIENT, HIGHER
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -13,11 +19,16 @@ from core.spec.workloads import Maml
 META_GRADIENT = 2
 
 
+_NAMES = {"maml": "MAML", "anil": "ANIL", "reptile": "Reptile", "imaml": "iMAML"}
+
+
 def about(spec: RunSpec) -> str:
     """What is computed."""
-    order = spec.workload.derivative_order
+    workload = spec.workload
+    assert isinstance(workload, Maml)
     kinds = {1: "first-order meta-gradient", 2: "meta-gradient"}
-    return f"MAML, {kinds.get(order, f'gradient of order {order}')}"
+    kind = kinds.get(workload.order, f"gradient of order {workload.order}")
+    return f"{_NAMES[workload.variant]}, {kind}"
 
 
 def constants(spec: RunSpec) -> Iterator[str]:
@@ -27,6 +38,9 @@ def constants(spec: RunSpec) -> Iterator[str]:
     for name in ("TASKS", "SUPPORT", "QUERY", "INNER_STEPS"):
         yield f"{name} = {getattr(workload, name.lower())}"
     yield f"INNER_RATE = {workload.inner_lr}"
+    if workload.variant == "imaml":
+        yield f"REGULARISATION = {workload.regularisation}"
+        yield f"CG_ITERATIONS = {workload.cg_iterations}"
     if workload.order > META_GRADIENT:
         yield f"ORDER = {workload.order}"
 
@@ -37,14 +51,19 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     assert isinstance(workload, Maml)
     if workload.order > META_GRADIENT:
         yield GRADIENT
-    is_exact = workload.order >= META_GRADIENT
-    is_rematerialized = is_exact and spec.mitigation.inner_loop == "checkpoint"
-    if is_rematerialized:
+    if workload.variant == "imaml":
+        yield PROXIMAL_STEP
+    elif rematerializes_steps(spec):
         yield _rematerialized_step(network)
     else:
-        yield _STEP if is_exact else _DETACHED_STEP
-    yield _TASK_LOSS if is_exact else _ADAPT
-    yield _task_gradient(workload)
+        step = _STEP if workload.unrolls else _DETACHED_STEP
+        yield step.replace("loss(", "head_loss(") if network.head else step
+    yield (_task_loss if workload.unrolls else _adapt)(spec, network)
+    if workload.variant == "imaml":
+        yield SOLVE
+        yield implicit_gradient(workload, network)
+    else:
+        yield reptile(workload) if workload.variant == "reptile" else _task_gradient(workload)
     yield _ONE_TASK if workload.tasks == 1 else _mean(workload)
 
 
@@ -69,6 +88,29 @@ def _rematerialized_step(network: Network) -> str:
     if network.updates:
         update, first, again = ", update", ", update=True", ", update=False"
     replayed = "replayed(again)" if network.random else "again"
+    if network.head:
+        replayed = "replayed(again)" if network.head_random else "again"
+        return f'''\
+def descend(weights, x, y, create_graph{update}):
+    """The head's weights after one step of gradient descent on features x."""
+    total = [head_loss(weights, x, y{update})]
+    gradients = torch.autograd.grad(total, weights, create_graph=create_graph)
+    del total
+    return [torch.add(w, g, alpha=-INNER_RATE) for w, g in zip(weights, gradients)]
+
+
+def step(weights, x, y):
+    """The same, of which gradients of every order keep the weights and the features alone."""
+
+    def first(*tensors):
+        *weights, x = tensors
+        return descend(weights, x, y, create_graph=False{first})
+
+    def again(*tensors):
+        *weights, x = tensors
+        return descend(weights, x, y, create_graph=True{again})
+
+    return rematerialize(first, *weights, x, again={replayed})'''
     return f'''\
 def descend(weights, x, y, create_graph{update}):
     """The weights after one step of gradient descent."""
@@ -90,21 +132,48 @@ def step(weights, x, y):
     return rematerialize(first, *weights, again={replayed})'''
 
 
-_TASK_LOSS = '''\
-def task_loss(support_x, support_y, query_x, query_y):
-    """The loss on the query set after some steps on the support set."""
-    weights = parameters
-    for _ in range(INNER_STEPS):
-        weights = step(weights, support_x, support_y)
-    return loss(weights, query_x, query_y)'''
+def _task_loss(spec: RunSpec, network: Network) -> str:
+    head = [
+        "def task_loss(support_x, support_y, query_x, query_y):",
+        '    """The loss on the query set after some steps on the support set."""',
+    ]
+    if not network.head:
+        lines = ["    weights = parameters", *_loop("support_x", "support_y")]
+        return "\n".join([*head, *lines, "    return loss(weights, query_x, query_y)"])
+    lines = [
+        *_body(spec, network),
+        "    x = features(body, support_x)",
+        *_loop("x", "support_y"),
+        "    del x",
+        "    return loss([*body, *weights], query_x, query_y)",
+    ]
+    return "\n".join([*head, *lines])
 
-_ADAPT = '''\
-def adapt(x, y):
-    """The weights after some steps on the support set."""
-    weights = parameters
-    for _ in range(INNER_STEPS):
-        weights = step(weights, x, y)
-    return weights'''
+
+def _adapt(spec: RunSpec, network: Network) -> str:
+    head = ["def adapt(x, y):", '    """The weights after some steps on the support set."""']
+    if not network.head:
+        lines = ["    weights = parameters", *_loop("x", "y"), "    return weights"]
+        return "\n".join([*head, *lines])
+    lines = [
+        *_body(spec, network),
+        "    with torch.no_grad():",
+        "        x = features(body, x)",
+        *_loop("x", "y"),
+        "    return [*body, *weights]",
+    ]
+    return "\n".join([*head, *lines])
+
+
+def _loop(x: str, y: str) -> list[str]:
+    return ["    for _ in range(INNER_STEPS):", f"        weights = step(weights, {x}, {y})"]
+
+
+def _body(spec: RunSpec, network: Network) -> list[str]:
+    """The weights that stay, and those of the head."""
+    rows = spec.model.trace()[: network.head]
+    staying = sum(len(row.layer.parameter_shapes(row.input_shape or ())) for row in rows)
+    return [f"    body, weights = parameters[:{staying}], parameters[{staying}:]"]
 
 
 def _task_gradient(workload: Maml) -> str:

@@ -22,15 +22,20 @@ Tensors = Mapping[str, Tensor]
 _Plain = Callable[[Any, Tensors, Tensor], Tensor]
 
 
-def output_of(model: StackModel, parameters: Tensors, x: Tensor) -> Tensor:
+def output_of(
+    model: StackModel, parameters: Tensors, x: Tensor, part: slice = slice(None)
+) -> Tensor:
     """The output of a stack in training mode.
 
     Args:
         model: a stack without problems.
         parameters: by the names of the torch module, for example ``0.weight``.
         x: the batch, its axis first.
+        part: which of the layers are applied.
     """
-    return _one_after_the_other(model.layers, parameters, x)
+    for index, layer in list(enumerate(model.layers))[part]:
+        x = _part(index, layer, parameters, x)
+    return x
 
 
 def mean_squared_error(output: Tensor, target: Tensor) -> Tensor:

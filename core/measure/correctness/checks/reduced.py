@@ -19,6 +19,7 @@ _BATCH = 8
 _TASKS = 2
 _INNER_STEPS = 3
 _INNER_STEPS_OF_HIGH_ORDERS = 2
+_CG_ITERATIONS = 4
 _MOST: Mapping[str, Mapping[str, int]] = {
     "hvp": {"vectors": 3},
     "newton": {"steps": 2, "cg_iterations": 10},
@@ -112,6 +113,7 @@ def _few_examples(spec: RunSpec) -> RunSpec:
             "workload.query": min(workload.query, most),
             "workload.tasks": min(workload.tasks, _TASKS),
             "workload.inner_steps": min(workload.inner_steps, steps),
+            "workload.cg_iterations": min(workload.cg_iterations, _CG_ITERATIONS),
         }
     else:
         changes["data.batch_size"] = min(spec.data.batch_size, _BATCH)
@@ -245,7 +247,8 @@ def _extent(spec: RunSpec, copy: RunSpec) -> str:
     if len(copy.model.layers) < len(spec.model.layers):
         words.append(_share(len(copy.model.layers), len(spec.model.layers), "layers"))
     if isinstance(spec.workload, Maml):
-        names = ("tasks", "inner_steps", "support", "query")
+        names = ["tasks", "inner_steps", "support", "query"]
+        names += ["cg_iterations"] if spec.workload.variant == "imaml" else []
         words += [
             _share(getattr(copy.workload, name), getattr(spec.workload, name), name)
             for name in names

@@ -109,6 +109,46 @@ def test_that_every_way_to_a_hessian_vector_product_passes(
     assert "vectors" in found.method
 
 
+@pytest.mark.parametrize(
+    ("variant", "order"), [("anil", 1), ("anil", 2), ("anil", 3), ("reptile", 1), ("imaml", 2)]
+)
+@pytest.mark.parametrize("checkpointing", CHECKPOINTINGS)
+def test_that_every_variant_of_maml_passes(variant: str, order: int, checkpointing: str) -> None:
+    lines: Layers = [
+        {"kind": "linear", "out_features": 6},
+        {"kind": "batch_norm"},
+        {"kind": "silu"},
+        {"kind": "dropout"},
+        {"kind": "linear", "out_features": 3},
+        {"kind": "dropout", "p": 0.1},
+    ]
+    images: Layers = [
+        {"kind": "conv2d", "out_channels": 3, "padding": 1},
+        {"kind": "batch_norm"},
+        {"kind": "relu"},
+        {"kind": "flatten"},
+        {"kind": "linear", "out_features": 3},
+    ]
+    for layers, shape in ((lines, (4,)), (images, (2, 4, 4))):
+        assert_passes(
+            spec(
+                order,
+                "maml",
+                layers=layers,
+                input_shape=shape,
+                checkpointing=checkpointing,
+                inner_loop="checkpoint" if checkpointing == "torch" else "standard",
+                variant=variant,
+            )
+        )
+
+
+def test_that_a_check_of_imaml_says_how_many_iterations_it_took() -> None:
+    run = spec(2, "maml", variant="imaml", cg_iterations=9)
+
+    assert check(run, CPU).method.endswith("query 4, cg iterations 4 of 9")
+
+
 @pytest.mark.parametrize("wrt", ["parameters", "inputs"])
 @pytest.mark.parametrize("order", [5, 6])
 def test_that_the_highest_orders_pass(order: int, wrt: str) -> None:

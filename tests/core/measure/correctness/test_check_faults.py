@@ -6,15 +6,24 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from core.engine import gradients, inner_loop, layers, problem, rematerialize, segments, stack
+from core.engine import (
+    gradients,
+    inner_loop,
+    layers,
+    meta_gradient,
+    problem,
+    rematerialize,
+    segments,
+    stack,
+)
 from core.engine.gradients import Gradients
 from core.engine.layers import Forward
-from core.engine.workloads import maml
 from core.measure.correctness.check import check
 from core.results.measurement import Check
 from core.spec import derivation
 from core.spec.layers import LayerSpec
 from core.spec.run import RunSpec
+from core.spec.workloads import Maml
 from tests.core.measure.correctness.checked_specs import Layers, spec
 
 CPU = torch.device("cpu")
@@ -266,9 +275,9 @@ def test_that_a_layer_that_ignores_the_fast_weights_is_found(
 
 @pytest.mark.parametrize("order", META_ORDERS)
 def test_that_a_task_left_out_is_found(order: int, monkeypatch: Patch) -> None:
-    right, task = maml._add, itertools.count()
+    right, task = meta_gradient._add, itertools.count()
     monkeypatch.setattr(
-        maml, "_add", lambda total, found: None if next(task) % 2 else right(total, found)
+        meta_gradient, "_add", lambda total, found: None if next(task) % 2 else right(total, found)
     )
 
     assert_found(spec(order, "maml"), "Order 1")
@@ -283,6 +292,45 @@ def test_that_the_meta_gradient_s_own_error_is_found_and_named(
     assert_found(spec(order, "maml"), "Order 1", "4.weight")
 
 
+@pytest.mark.parametrize(("variant", "order"), [("anil", 1), ("anil", 2), ("reptile", 1)])
+def test_that_wrong_inner_steps_of_a_variant_are_found(
+    variant: str, order: int, monkeypatch: Patch
+) -> None:
+    changed(inner_loop, at(-1, lambda gradient: gradient * (1 + LITTLE)), monkeypatch)
+
+    assert_found(spec(order, "maml", variant=variant))
+
+
+def test_that_anil_that_steps_another_layer_is_found(monkeypatch: Patch) -> None:
+    monkeypatch.setattr("core.engine.workloads.maml.head_of", lambda model: 2)
+
+    assert_found(spec(2, "maml", variant="anil"))
+
+
+def test_that_imaml_without_its_regularisation_is_found(monkeypatch: Patch) -> None:
+    right = inner_loop.proximal_step
+    monkeypatch.setattr(
+        meta_gradient, "proximal_step", lambda start, regularisation: right(start, 0.0)
+    )
+
+    assert_found(spec(2, "maml", variant="imaml"), "loss")
+
+
+def test_that_imaml_that_takes_the_query_gradient_as_it_is_is_found(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(meta_gradient, "solve", lambda gradients, weights, right, *others: right)
+
+    assert_found(spec(2, "maml", variant="imaml"), "a solution by an orthogonal basis")
+
+
+def test_that_conjugate_gradients_that_end_early_are_found(monkeypatch: Patch) -> None:
+    right = meta_gradient.solve
+    monkeypatch.setattr(
+        meta_gradient, "solve", lambda a, b, c, d, iterations, heard: right(a, b, c, d, 2, heard)
+    )
+
+    assert_found(spec(2, "maml", variant="imaml"), "a solution by an orthogonal basis")
+
+
 def test_that_the_wrong_sparse_gradients_of_torch_are_found(monkeypatch: Patch) -> None:
     words: Layers = [
         {"kind": "embedding", "num_embeddings": 7, "embedding_dim": 4, "sparse": True},
@@ -290,7 +338,7 @@ def test_that_the_wrong_sparse_gradients_of_torch_are_found(monkeypatch: Patch) 
         {"kind": "linear", "out_features": 3},
         {"kind": "tanh"},
     ]
-    monkeypatch.setattr(problem, "FIRST_WRONG_SPARSE_ORDER", 9)
+    monkeypatch.setattr(Maml, "needs_dense_gradients", False)
 
     assert check(spec(2, "maml", layers=words, input_shape=(3,)), CPU).passed
     assert_found(spec(3, "maml", layers=words, input_shape=(3,)), "Order 3", "0.weight")

@@ -68,6 +68,18 @@ def test_that_it_holds_for_every_mitigation(
     assert_equal(told(spec), followed(spec, monkeypatch))
 
 
+@pytest.mark.parametrize(
+    ("variant", "order"), [("anil", 1), ("anil", 2), ("reptile", 1), ("imaml", 2)]
+)
+def test_that_it_holds_for_every_variant(
+    variant: str, order: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape, layers = STACKS["linear"]
+    workload = {"kind": "maml", "variant": variant, "order": order, "inner_steps": 6, "tasks": 3}
+    spec = run_of(layers, shape, workload=workload | {"support": 6, "query": 9})
+    assert_equal(told(spec), followed(spec, monkeypatch))
+
+
 def test_that_a_thousand_steps_are_told_from_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """No prediction of more than a handful of steps is made."""
     predicted: list[int] = []

@@ -200,6 +200,32 @@ def test_that_architecture_gradients_are_foretold_to_the_byte(
     )
 
 
+@pytest.mark.parametrize(
+    ("variant", "order"), [("anil", 1), ("anil", 2), ("reptile", 1), ("imaml", 2)]
+)
+@pytest.mark.parametrize(
+    ("kind", "steps", "checkpointing", "inner_loop"),
+    [
+        ("conv2d", 1, "none", "standard"),
+        ("dropout", 5, "none", "checkpoint"),
+        ("batch_norm", 5, "torch", "standard"),
+        ("linear", 5, "rematerialize", "checkpoint"),
+    ],
+)
+def test_that_variants_of_maml_are_foretold_to_the_byte(
+    kind: str, steps: int, checkpointing: str, inner_loop: str, variant: str, order: int
+) -> None:
+    shape, layers = STACKS[kind]
+    assert_foretold_to_the_byte(
+        run_of(
+            layers,
+            shape,
+            workload=MAML | {"inner_steps": steps, "variant": variant, "order": order},
+            mitigation={"checkpointing": {"kind": checkpointing}, "inner_loop": inner_loop},
+        )
+    )
+
+
 @pytest.mark.parametrize("checkpointing", CHECKPOINTING)
 @pytest.mark.parametrize("wrt", ["parameters", "inputs"])
 def test_that_cross_entropy_in_doubles_is_foretold_to_the_byte(

@@ -11,10 +11,12 @@ from core.engine.problem import Problem
 from core.measure.correctness.checks.network import LOSSES, Tensors, output_of
 
 
-def loss(problem: Problem, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
-    """The loss of a batch at any weights."""
+def loss(
+    problem: Problem, parameters: Tensors, x: Tensor, y: Tensor, part: slice = slice(None)
+) -> Tensor:
+    """The loss of a batch at any weights, or of what some first layers have made of it."""
     spec = problem.spec
-    return LOSSES[spec.loss](output_of(spec.model, parameters, x), y)
+    return LOSSES[spec.loss](output_of(spec.model, parameters, x, part), y)
 
 
 def gradients(value: Tensor, weights: Tensors, graph: bool) -> dict[str, Tensor]:

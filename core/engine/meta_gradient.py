@@ -1,0 +1,248 @@
+"""What each variant of meta-learning takes for the gradient by the initial weights.
+
+MAML (Finn et al. 2017, arXiv 1703.03400) differentiates the loss after some steps of gradient
+descent by the weights before them; its first order takes the gradient by the adapted weights for
+it, and orders above 2 differentiate the sum of the meta-gradient again. In ANIL (Raghu et al. 2020,
+arXiv 1909.09157) the head alone takes the steps. Reptile (Nichol et al. 2018, arXiv 1803.02999)
+goes where the steps lead. iMAML (Rajeswaran et al. 2019, arXiv 1909.04630) holds the steps near
+their start and differentiates implicitly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from core.engine.gradients import Derivative, Gradients, derive, gradients_of
+from core.engine.implicit import Heard, solve
+from core.engine.inner_loop import (
+    InnerStep,
+    SupportLoss,
+    Weights,
+    WeightsLoss,
+    detached_step,
+    proximal_step,
+)
+from core.engine.recorder import Recorder
+from core.results.categories import graph_category
+from core.spec.workloads import Maml
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as functions of the weights.
+
+    Attributes:
+        support: what is descended, by the weights that adapt; beside them it takes the features.
+        query: what is judged by, of all weights.
+        features: what the weights that stay make of the support set; None where all adapt.
+    """
+
+    support: SupportLoss
+    query: WeightsLoss
+    features: WeightsLoss | None = None
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What all tasks share: where they start and how they adapt.
+
+    Attributes:
+        initial: the weights that every task starts from; leaf tensors that require grad.
+        workload: the variant, its order, the number of inner steps and their rate.
+        recorder: hears of the phases.
+        step: how an inner step is computed where its graph is kept.
+        staying: how many of the first weights no inner step changes.
+        heard: told of the iterations of conjugate gradients.
+    """
+
+    initial: Weights
+    workload: Maml
+    recorder: Recorder
+    step: InnerStep
+    staying: int = 0
+    heard: Heard | None = None
+
+    def derivative(self, task: Task, *, prefix: str, weight: float) -> Derivative:
+        """The derivative for one task.
+
+        Args:
+            task: the task.
+            prefix: what the names of its phases begin with.
+            weight: factor on the derivative.
+        """
+        return _VARIANTS[self.workload.variant](self, task, prefix, weight)
+
+    @property
+    def inner_step(self) -> InnerStep:
+        """How the weights adapt."""
+        if self.workload.variant == "imaml":
+            return proximal_step(self.initial, self.workload.regularisation)
+        return self.step if self.workload.unrolls else detached_step
+
+    def support_loss(self, task: Task, prefix: str = "") -> SupportLoss:
+        """What is descended, once the weights that stay have done their part."""
+        if task.features is None:
+            return task.support
+        with self.recorder.phase(f"{prefix}features"):
+            self.recorder.born("activations")
+            with torch.set_grad_enabled(self.workload.unrolls):
+                features = task.features(self.initial[: self.staying])
+            self.recorder.result((features,))
+        return replace(task.support, beside=(features,))
+
+    def adapted(self, task: Task, prefix: str) -> Weights:
+        """All weights after the inner steps; before them they are the initial weights."""
+        support, step = self.support_loss(task, prefix), self.inner_step
+        weights = self.initial[self.staying :]
+        for number in range(1, self.workload.inner_steps + 1):
+            with self.recorder.phase(f"{prefix}inner step {number}"):
+                weights = step(support, weights, self.workload.inner_lr, self.recorder)
+                self.recorder.result(weights)
+        return (*self.initial[: self.staying], *weights)
+
+    def path(self, task: Task, steps: int) -> Iterator[Weights]:
+        """All weights before and after each of some inner steps."""
+        support, step = self.support_loss(task), self.inner_step
+        staying, weights = self.initial[: self.staying], self.initial[self.staying :]
+        yield self.initial
+        for _ in range(steps):
+            weights = step(support, weights, self.workload.inner_lr, self.recorder)
+            yield (*staying, *weights)
+
+    def query_loss(self, task: Task, weights: Weights, prefix: str) -> torch.Tensor:
+        """What the adapted weights are judged by."""
+        with self.recorder.phase(f"{prefix}query loss"):
+            self.recorder.born("activations")
+            value = task.query(weights)
+            self.recorder.result((value,))
+            return value
+
+
+def meta_gradient(learner: Learner, tasks: Sequence[Task]) -> Derivative:
+    """Mean over the tasks of the derivative of the query loss, and of that loss.
+
+    The tasks are computed one after the other, so that no more than one graph is alive. Phases are
+    named after the task where there are several.
+
+    Args:
+        learner: what the tasks share.
+        tasks: at least one.
+    """
+    if len(tasks) == 1:
+        return learner.derivative(tasks[0], prefix="", weight=1.0)
+    total = tuple(torch.zeros_like(weight) for weight in learner.initial)
+    learner.recorder.hold("gradients", total)
+    influences = [False] * len(total)
+    losses = []
+    for number, task in enumerate(tasks, start=1):
+        gradients, loss = learner.derivative(task, prefix=f"task {number}: ", weight=1 / len(tasks))
+        _add(total, gradients)
+        influences = [
+            known or gradient is not None
+            for known, gradient in zip(influences, gradients, strict=True)
+        ]
+        losses.append(loss)
+        del gradients  # not kept beside the sum while the next task is computed
+    mean = tuple(
+        tensor if influence else None for tensor, influence in zip(total, influences, strict=True)
+    )
+    return Derivative(mean, torch.stack(losses).mean())
+
+
+def _add(total: Sequence[torch.Tensor], gradients: Gradients) -> None:
+    for tensor, gradient in zip(total, gradients, strict=True):
+        if gradient is not None:
+            tensor.add_(gradient)
+
+
+def _through_the_steps(learner: Learner, task: Task, prefix: str, weight: float) -> Derivative:
+    """The query loss differentiated by the initial weights, or at order 1 by the adapted ones."""
+    order = learner.workload.order
+    phases = [f"{prefix}meta-gradient"]
+    phases += [f"{prefix}gradient {higher}" for higher in range(3, order + 1)]
+    if order == 1:
+        adapted = learner.adapted(task, prefix)
+        return derive(
+            lambda: learner.query_loss(task, adapted, prefix),
+            adapted,
+            phases,
+            learner.recorder,
+            weight=weight,
+        )
+    return derive(
+        lambda: learner.query_loss(task, learner.adapted(task, prefix), prefix),
+        learner.initial,
+        phases,
+        learner.recorder,
+        first_order=2,
+        weight=weight,
+    )
+
+
+def _where_they_lead(learner: Learner, task: Task, prefix: str, weight: float) -> Derivative:
+    """From the adapted weights to the initial ones, in terms of the inner rate (Reptile)."""
+    recorder = learner.recorder
+    adapted = learner.adapted(task, prefix)
+    with torch.no_grad():
+        value = learner.query_loss(task, adapted, prefix).clone()
+        with recorder.phase(f"{prefix}meta-gradient"):
+            recorder.born("gradients")
+            gradients = tuple(
+                [
+                    torch.sub(start, end).mul_(weight / learner.workload.inner_lr)
+                    for start, end in zip(learner.initial, adapted, strict=True)
+                ]
+            )
+            recorder.hold("gradients", gradients)
+            recorder.result(gradients)
+    return Derivative(gradients, value)
+
+
+def _implicitly(learner: Learner, task: Task, prefix: str, weight: float) -> Derivative:
+    """The gradient by the adapted weights, through the inverse of I + H/λ (iMAML)."""
+    recorder, workload = learner.recorder, learner.workload
+    adapted = learner.adapted(task, prefix)
+    query, value = derive(
+        lambda: learner.query_loss(task, adapted, prefix),
+        adapted,
+        [f"{prefix}query gradient"],
+        recorder,
+        weight=weight,
+    )
+    right = [
+        torch.zeros_like(end) if gradient is None else gradient
+        for end, gradient in zip(adapted, query, strict=True)
+    ]
+    del query
+    with recorder.phase(f"{prefix}support gradient"):
+        recorder.born("activations")
+        loss = task.support.again(adapted)
+        recorder.born(graph_category(1))
+        gradients = gradients_of((loss,), adapted, create_graph=True)
+        recorder.result([gradient for gradient in gradients if gradient is not None])
+        del loss
+    with recorder.phase(f"{prefix}conjugate gradients"):
+        recorder.born("gradients")
+        found = solve(
+            gradients,
+            adapted,
+            right,
+            workload.regularisation,
+            workload.cg_iterations,
+            learner.heard,
+        )
+        del gradients
+        recorder.hold("gradients", found)
+        recorder.result(found)
+    return Derivative(tuple(found), value)
+
+
+_VARIANTS: dict[str, Callable[[Learner, Task, str, float], Derivative]] = {
+    "maml": _through_the_steps,
+    "anil": _through_the_steps,
+    "reptile": _where_they_lead,
+    "imaml": _implicitly,
+}
