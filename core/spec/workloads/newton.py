@@ -33,9 +33,10 @@ class Newton(WorkloadSpec):
     cg_iterations: int = declare(
         20,
         label="CG iterations",
-        help="At most so many products with the Hessian in a step; unused by exact.",
+        help="At most so many products with the Hessian in a step.",
         minimum=1,
         maximum=100_000,
+        when={"method": ("cg",)},
     )
     cg_tolerance: float = declare(
         1e-3,
@@ -43,6 +44,7 @@ class Newton(WorkloadSpec):
         help="Conjugate gradients end when the residual is so small, relative to the gradient.",
         minimum=0,
         advanced=True,
+        when={"method": ("cg",)},
     )
     damping: float = declare(
         1e-3,
