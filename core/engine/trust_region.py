@@ -6,7 +6,7 @@ it is small enough for its eigenvalues. All models are computed at once, the fir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -36,17 +36,20 @@ class Space(NamedTuple):
     rest: torch.Tensor
 
 
-def krylov_space(multiply: Multiply, start: torch.Tensor, positions: Sequence[int]) -> Space:
+def krylov_space(
+    multiply: Multiply, start: torch.Tensor, dimensions: int, positions: Iterable[int]
+) -> Space:
     """The spaces of a vector, its product, the product's product, ...
 
     Args:
         multiply: called once for each dimension.
         start: the vectors (models, size).
-        positions: 0, 1, ...: as many as the spaces have dimensions.
+        dimensions: of the spaces.
+        positions: 0, 1, ...: which of them are filled; the others hold zeros.
     """
     models, size = start.shape
-    basis = start.new_zeros(models, len(positions), size)
-    matrix = start.new_zeros(models, len(positions), len(positions))
+    basis = start.new_zeros(models, dimensions, size)
+    matrix = start.new_zeros(models, dimensions, dimensions)
     least = _NOTHING * torch.finfo(start.dtype).eps
     fresh, rest = _unit(start, torch.zeros_like(start[:, :1]))
     largest = torch.zeros_like(rest)

@@ -169,7 +169,9 @@ def _by_curvature(
         recorder.result((slope,))
     with recorder.phase("Krylov space"):
         recorder.born("tangents")
-        space = krylov_space(_products(gradients, data.x), slope, problem.units(workload.steps))
+        space = krylov_space(
+            _products(gradients, data.x), slope, workload.steps, problem.units(workload.steps)
+        )
         del gradients
         recorder.hold("tangents", (space.basis,))
         recorder.result((space.basis,))

@@ -312,3 +312,25 @@ def test_that_a_number_is_read_unseen() -> None:
     assert ledger.calls() == ()
     assert Silent().number(tensor) == 2.5
     assert within(Telling()).number(tensor) is None
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        {"kind": "newton", "method": "exact", "steps": 2, "damping": 1.0},
+        {"kind": "newton", "method": "cg", "steps": 2, "damping": 1.0, "cg_tolerance": 0},
+        {"kind": "adversarial", "method": "i_fgsm", "steps": 9},
+        {"kind": "adversarial", "method": "second_order", "steps": 9},
+    ],
+    ids=["exact", "cg", "i_fgsm", "second_order"],
+)
+def test_that_a_few_like_parts_hold_what_all_of_them_do(workload: dict[str, object]) -> None:
+    """So that a forecast need not follow each."""
+    spec = problem().spec.with_changes({"workload": workload, "data.batch_size": 64})
+    few, all_parts = (prepare(spec, torch.device("cpu"), most) for most in (3, None))
+
+    held = [
+        oracles.peak_bytes(lambda made=made: compute(made, Silent())) for made in (few, all_parts)
+    ]
+
+    assert held[0] == held[1] > 0

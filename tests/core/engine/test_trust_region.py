@@ -22,7 +22,10 @@ def highest(
 ) -> torch.Tensor:
     """Found from products alone."""
     space = krylov_space(
-        lambda rows: torch.einsum("mij,mj->mi", matrices, rows), slopes, range(dimensions)
+        lambda rows: torch.einsum("mij,mj->mi", matrices, rows),
+        slopes,
+        dimensions,
+        range(dimensions),
     )
     shares = torch.einsum("mki,mi->mk", space.basis, slopes)
     points = highest_in_ball(space.matrix, shares, radius)
@@ -133,7 +136,9 @@ def test_that_a_space_that_is_exhausted_is_enough() -> None:
 def test_that_the_basis_is_orthonormal_and_the_matrix_is_that_of_the_products() -> None:
     matrices, slopes = models()
 
-    space = krylov_space(lambda rows: torch.einsum("mij,mj->mi", matrices, rows), slopes, range(4))
+    space = krylov_space(
+        lambda rows: torch.einsum("mij,mj->mi", matrices, rows), slopes, 4, range(4)
+    )
 
     assert torch.allclose(space.basis @ space.basis.mT, torch.eye(4, dtype=DOUBLE).expand(5, 4, 4))
     right = space.basis @ matrices @ space.basis.mT
