@@ -70,7 +70,8 @@ def task_gradient(support_x, support_y, query_x, query_y):
     weights = adapt(support_x, support_y)
     with torch.no_grad():
         value = loss(weights, query_x, query_y).clone()
-        return value, [torch.sub(p, w).mul_({factor}) for p, w in zip(parameters, weights)]'''
+        pairs = zip(parameters, weights)
+        return value, [torch.sub(p, w).mul_({factor}) for p, w in pairs]'''
 
 
 def implicit_gradient(workload: Maml, network: Network) -> str:
