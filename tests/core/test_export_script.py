@@ -400,6 +400,24 @@ def test_that_variants_leave_running_statistics_as_the_product_does(
         assert torch.equal(theirs, ours)
 
 
+@pytest.mark.parametrize(
+    ("stack", "method", "checkpointing"),
+    [
+        ("activations", "rows", "none"),
+        ("activations", "vmap", "rematerialize"),
+        ("noise", "rows", "torch"),
+        ("noise", "vmap", "none"),
+        ("sequences", "vmap", "torch"),
+        ("words", "rows", "none"),
+        ("deep", "vmap", "none"),
+    ],
+)
+def test_that_hessians_are_the_same(stack: str, method: str, checkpointing: str) -> None:
+    workload = {"kind": "hessian", "method": method, "chunk_size": 20}
+    kind = {"mitigation__checkpointing__kind": checkpointing}
+    assert_same(spec_of(stack, workload=workload, **kind))
+
+
 def test_that_derivatives_that_vanish_are_zeros() -> None:
     linear = RunSpec.from_json(
         '{"device": "cpu", "model": {"input_shape": [3], "layers": [{"kind": "linear"}]}}'

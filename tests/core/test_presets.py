@@ -38,6 +38,7 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "deep-mlp",
         "deep-mlp-rematerialize",
         "hvp-conv",
+        "hessian-mlp",
         "newton-digits",
         "adversarial-digits",
         "sparse-embedding",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from core.engine.computed import Computed
+from core.engine.computed import Computed, Look
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
 from core.engine.workloads import (
     adversarial,
     darts,
+    hessian,
     hvp,
     maml,
     meta_training,
@@ -18,11 +19,12 @@ from core.engine.workloads import (
 )
 from core.results.charts import Point, Reading
 from core.spec.declaration import Spec
-from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton
+from core.spec.workloads import Adversarial, Darts, Hessian, Hvp, Maml, NestedGradient, Newton
 
 _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
     NestedGradient: nested_gradient.compute,
     Hvp: hvp.compute,
+    Hessian: hessian.compute,
     Maml: maml.compute,
     Darts: darts.compute,
     Newton: newton.compute,
@@ -52,3 +54,14 @@ def follow(problem: Problem) -> Iterator[Point | Reading] | None:
     """
     followed = _FOLLOWED.get(type(problem.spec.workload))
     return None if followed is None else followed(problem)
+
+
+_LOOKED_AT: dict[type[Spec], Callable[[Problem, Computed], Look]] = {
+    Hessian: hessian.look,
+}
+
+
+def look(problem: Problem, computed: Computed) -> Look:
+    """What a result shows when it is looked at, once and outside of what is measured."""
+    looked = _LOOKED_AT.get(type(problem.spec.workload))
+    return Look() if looked is None else looked(problem, computed)

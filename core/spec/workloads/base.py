@@ -59,6 +59,11 @@ class WorkloadSpec(Spec):
         """Adam steps on the same examples before the workload begins."""
         return 0
 
+    @property
+    def instead(self) -> str:
+        """What needs less memory, a sentence; empty where nothing does."""
+        return ""
+
     def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation
