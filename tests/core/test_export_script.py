@@ -418,6 +418,23 @@ def test_that_hessians_are_the_same(stack: str, method: str, checkpointing: str)
     assert_same(spec_of(stack, workload=workload, **kind))
 
 
+@pytest.mark.parametrize("probes", [1, 5])
+@pytest.mark.parametrize(
+    ("stack", "distribution", "checkpointing"),
+    [
+        ("activations", "rademacher", "none"),
+        ("noise", "gaussian", "torch"),
+        ("words", "rademacher", "none"),
+        ("convolutions", "gaussian", "rematerialize"),
+    ],
+)
+def test_that_estimates_of_the_trace_are_the_same(
+    stack: str, distribution: str, checkpointing: str, probes: int
+) -> None:
+    workload = {"kind": "hutchinson_trace", "probes": probes, "distribution": distribution}
+    assert_same(spec_of(stack, workload=workload, mitigation__checkpointing__kind=checkpointing))
+
+
 def test_that_derivatives_that_vanish_are_zeros() -> None:
     linear = RunSpec.from_json(
         '{"device": "cpu", "model": {"input_shape": [3], "layers": [{"kind": "linear"}]}}'

@@ -11,6 +11,7 @@ from core.engine.workloads import (
     adversarial,
     darts,
     hessian,
+    hutchinson_trace,
     hvp,
     maml,
     meta_training,
@@ -19,12 +20,22 @@ from core.engine.workloads import (
 )
 from core.results.charts import Point, Reading
 from core.spec.declaration import Spec
-from core.spec.workloads import Adversarial, Darts, Hessian, Hvp, Maml, NestedGradient, Newton
+from core.spec.workloads import (
+    Adversarial,
+    Darts,
+    Hessian,
+    HutchinsonTrace,
+    Hvp,
+    Maml,
+    NestedGradient,
+    Newton,
+)
 
 _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
     NestedGradient: nested_gradient.compute,
     Hvp: hvp.compute,
     Hessian: hessian.compute,
+    HutchinsonTrace: hutchinson_trace.compute,
     Maml: maml.compute,
     Darts: darts.compute,
     Newton: newton.compute,
@@ -42,6 +53,7 @@ _FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point | Reading] | None
     Darts: darts.follow,
     Newton: newton.follow,
     Adversarial: adversarial.follow,
+    HutchinsonTrace: hutchinson_trace.follow,
 }
 
 

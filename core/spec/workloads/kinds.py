@@ -10,13 +10,14 @@ from core.spec.workloads.adversarial import Adversarial
 from core.spec.workloads.base import WorkloadSpec
 from core.spec.workloads.darts import Darts
 from core.spec.workloads.hessian import Hessian
+from core.spec.workloads.hutchinson_trace import HutchinsonTrace
 from core.spec.workloads.hvp import Hvp
 from core.spec.workloads.maml import Maml
 from core.spec.workloads.nested_gradient import NestedGradient
 from core.spec.workloads.newton import Newton
 
 Workload = Annotated[
-    NestedGradient | Hvp | Hessian | Maml | Newton | Adversarial | Darts,
+    NestedGradient | Hvp | Hessian | HutchinsonTrace | Maml | Newton | Adversarial | Darts,
     Field(discriminator="kind"),
 ]
 

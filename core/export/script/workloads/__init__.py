@@ -10,6 +10,7 @@ from core.export.script.workloads import (
     adversarial,
     darts,
     hessian,
+    hutchinson_trace,
     hvp,
     maml,
     nested_gradient,
@@ -20,6 +21,7 @@ from core.spec.workloads import (
     Adversarial,
     Darts,
     Hessian,
+    HutchinsonTrace,
     Hvp,
     Maml,
     NestedGradient,
@@ -49,6 +51,9 @@ WORKLOADS: dict[type[WorkloadSpec], WorkloadSource] = {
     ),
     Hvp: WorkloadSource(hvp.source, hvp.constants, hvp.about),
     Hessian: WorkloadSource(hessian.source, hessian.constants, hessian.about),
+    HutchinsonTrace: WorkloadSource(
+        hutchinson_trace.source, hutchinson_trace.constants, hutchinson_trace.about
+    ),
     Maml: WorkloadSource(maml.source, maml.constants, maml.about),
     Darts: WorkloadSource(darts.source, darts.constants, darts.about),
     Newton: WorkloadSource(newton.source, newton.constants, newton.about),

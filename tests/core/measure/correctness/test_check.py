@@ -159,6 +159,16 @@ def test_that_a_hessian_passes(method: str, loss: str) -> None:
     assert found.passed, found.failures
 
 
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
+def test_that_an_estimate_of_the_trace_passes(distribution: str, loss: str) -> None:
+    workload = {"kind": "hutchinson_trace", "probes": 5, "distribution": distribution}
+
+    found = check(spec(2, loss=loss).with_changes({"workload": workload}), CPU)
+
+    assert found.passed, found.failures
+
+
 @pytest.mark.parametrize("wrt", ["parameters", "inputs"])
 @pytest.mark.parametrize("order", [5, 6])
 def test_that_the_highest_orders_pass(order: int, wrt: str) -> None:

@@ -204,6 +204,14 @@ def test_that_hessians_are_foretold_to_the_byte(kind: str, method: str, checkpoi
     )
 
 
+@pytest.mark.parametrize("kind", ["dropout", "batch_norm", "embedding"])
+@pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
+def test_that_estimates_of_the_trace_are_foretold_to_the_byte(kind: str, distribution: str) -> None:
+    shape, layers = STACKS[kind]
+    workload = {"kind": "hutchinson_trace", "probes": 4, "distribution": distribution}
+    assert_foretold_to_the_byte(run_of(layers, shape, workload=workload))
+
+
 @pytest.mark.parametrize("checkpointing", CHECKPOINTING)
 @pytest.mark.parametrize(
     ("order", "method"), [(1, "exact"), (2, "exact"), (2, "finite_difference")]
