@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from core.spec.declaration import Problem, Spec
@@ -90,3 +90,11 @@ class WorkloadSpec(Spec):
         """
         del parameters
         return 1
+
+    def unit_groups(self, parameters: Sequence[int]) -> tuple[int, ...]:
+        """The like parts by what they are alike in: how many there are in each group.
+
+        Args:
+            parameters: numbers in each tensor of the model.
+        """
+        return (self.units(sum(parameters)),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from typing_extensions import override
@@ -57,6 +57,10 @@ class Hessian(WorkloadSpec):
     @override
     def result_numbers(self, parameters: int) -> int:
         return parameters**2
+
+    @override
+    def unit_groups(self, parameters: Sequence[int]) -> tuple[int, ...]:
+        return tuple(map(self.units, parameters))
 
     @override
     def units(self, parameters: int) -> int:
