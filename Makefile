@@ -15,7 +15,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-gpu lint bench shots package clean
+.PHONY: help run test test-gpu test-peers lint bench shots package clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,6 +28,9 @@ test: $(VENV)/.installed-test ## run every test
 
 test-gpu: $(VENV)/.installed-test $(VENV)/.installed-cuda ## the tests that need a CUDA device and its build of torch
 	QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o python_files='gpu_*.py' tests/gpu $(PYTEST_ARGS)
+
+test-peers: $(VENV)/.installed-peers ## results against those of other programs, which this installs
+	QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o python_files='peers_*.py' tests/peers $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint ## ruff, strict mypy on the core, who may import whom
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from core.results.conditions import Conditions
 from core.results.environment import Environment
 from core.results.forecast import Forecast
 from core.results.growth import Verdict, designed_bytes, growth, split, steps_of
+from core.results.heat_map import HeatMap
 from core.results.measurement import (
     Check,
     LayerCost,
@@ -53,6 +54,7 @@ class Found:
     conditions: Conditions | None = None
     points: list[Point] = field(default_factory=list)
     readings: dict[str, float | None] = field(default_factory=dict)
+    heat_map: HeatMap | None = None
     check: Check | None = None
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Found:
             check=self.check,
             curves=curves_of(self.points),
             readings=self.readings,
+            heat_map=self.heat_map,
             warnings=(
                 *self.warnings,
                 *absences(

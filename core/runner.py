@@ -21,7 +21,7 @@ import torch
 from core.engine.computed import Computed
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
-from core.engine.workloads import compute, follow
+from core.engine.workloads import compute, follow, look
 from core.found import Found, leak_sentence
 from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
@@ -153,7 +153,9 @@ class _Run:
             self._found.outcome, self._found.error = Outcome.OUT_OF_MEMORY, refusal
             return
         yield from self._forecast()
-        too_large = None if self._force else too_large_sentence(self._found.forecast)
+        too_large = None
+        if not self._force:
+            too_large = too_large_sentence(self._found.forecast, self._spec.workload.instead)
         if too_large is not None:
             self._found.outcome, self._found.error = Outcome.OUT_OF_MEMORY, too_large
             return
@@ -236,10 +238,13 @@ class _Run:
         self._kernels.learn(ledger.calls(), LEARN_FIRST_S)
         self._found.ledger = report = ledger.finish(self._scratch)
         loss, sentences = float(computed.loss), computed.warnings
+        seen = look(problem, computed)
+        self._found.heat_map = seen.heat_map
         self._found.readings = {
-            name: finite(float(value)) for name, value in computed.readings.items()
+            name: finite(float(value))
+            for name, value in (*computed.readings.items(), *seen.readings.items())
         }
-        del computed
+        del computed, seen
         yield from self._found.result_warnings(loss, sentences)
         left = ledger.leaked()
         yield from self._found.growth_warnings(left)
@@ -369,15 +374,21 @@ class _Run:
         return time.perf_counter() - self._clock_s
 
 
-def too_large_sentence(forecast: Forecast | None) -> str | None:
-    """Why a run is not started by its forecast, None where it may fit."""
+def too_large_sentence(forecast: Forecast | None, instead: str = "") -> str | None:
+    """Why a run is not started by its forecast, None where it may fit.
+
+    Args:
+        forecast: of the run.
+        instead: what needs less, a sentence or nothing.
+    """
     if forecast is None or forecast.fits is not False or forecast.available_bytes is None:
         return None
     needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
     return (
         f"By its forecast it needs {needed // _MIB:,} MiB and {forecast.memory_name} has "
-        f"{forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be forced."
-    )
+        f"{forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be forced. "
+        + instead
+    ).rstrip()
 
 
 def load_late_modules(spec: RunSpec) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from core.engine.gradients import Derivative
+from core.results.heat_map import HeatMap
 
 
 class Computed(NamedTuple):
@@ -26,6 +27,18 @@ class Computed(NamedTuple):
     loss: torch.Tensor
     warnings: tuple[str, ...]
     readings: Mapping[str, torch.Tensor | float] = MappingProxyType({})
+
+
+class Look(NamedTuple):
+    """What a result shows when it is looked at, beside what was computed with it.
+
+    Attributes:
+        readings: single numbers by what they are called; tensors without axes.
+        heat_map: a picture of a matrix.
+    """
+
+    readings: Mapping[str, torch.Tensor] = MappingProxyType({})
+    heat_map: HeatMap | None = None
 
 
 def computed(derivative: Derivative, wrt: Mapping[str, torch.Tensor], order: int) -> Computed:
@@ -47,7 +60,14 @@ def computed(derivative: Derivative, wrt: Mapping[str, torch.Tensor], order: int
 
 
 def _warnings(zero: list[str], count: int, order: int) -> tuple[str, ...]:
-    sentence = f"The derivative of order {order} is identically zero"
     if len(zero) == count:
-        return (f"{sentence}; the result is zeros.",)
-    return (f"{sentence} for {', '.join(zero)}.",)
+        return zeros_warning(order)
+    return (f"{_ZERO.format(order=order)} for {', '.join(zero)}.",)
+
+
+def zeros_warning(order: int) -> tuple[str, ...]:
+    """What is said of a result that is zeros because nothing depends on anything."""
+    return (f"{_ZERO.format(order=order)}; the result is zeros.",)
+
+
+_ZERO = "The derivative of order {order} is identically zero"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from core.spec.declaration import Spec
 from core.spec.run import RunSpec
-from core.spec.workloads import Hvp
+from core.spec.workloads import HutchinsonTrace, Hvp
 
-VECTORS = 1
-"""Tells the random numbers of vectors from those of examples, which have a 0 in this place."""
+VECTORS, PROBES = 1, 2
+"""Tell the random numbers of vectors and probes from those of examples, which have a 0 there."""
 
 Tensors = dict[str, torch.Tensor]
 
@@ -28,9 +28,40 @@ def own_tensors(spec: RunSpec, parameters: Mapping[str, torch.Tensor]) -> Tensor
     return {} if draw is None else draw(spec, parameters)
 
 
-def vector_seed(seed: int) -> int:
+def vector_seed(seed: int, purpose: int = VECTORS) -> int:
     """The seed of a run's vectors."""
-    return int(np.random.SeedSequence((seed, VECTORS)).generate_state(1)[0])
+    return int(np.random.SeedSequence((seed, purpose)).generate_state(1)[0])
+
+
+def probes(spec: RunSpec, weights: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Random vectors without end, a tensor for each weight; the same ones for the same seed.
+
+    Drawn on the CPU in 32 bits, so that every device and precision has the same ones.
+
+    Args:
+        spec: a run of Hutchinson's trace.
+        weights: whose shapes, device and number format the tensors have.
+    """
+    workload = spec.workload
+    assert isinstance(workload, HutchinsonTrace)
+    draw = _DISTRIBUTIONS[workload.distribution]
+    generator = torch.Generator().manual_seed(vector_seed(spec.measure.seed, PROBES))
+    while True:
+        yield [draw(weight.shape, generator).to(weight) for weight in weights]
+
+
+def _signs(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    return torch.randint(2, shape, generator=generator, dtype=torch.float32).mul_(2).sub_(1)
+
+
+def _normal(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+_DISTRIBUTIONS: dict[str, Callable[[torch.Size, torch.Generator], torch.Tensor]] = {
+    "rademacher": _signs,
+    "gaussian": _normal,
+}
 
 
 def _vectors(spec: RunSpec, parameters: Mapping[str, torch.Tensor]) -> Tensors:

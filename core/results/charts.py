@@ -40,6 +40,7 @@ LOSS_BY_SECONDS: Final = "loss_by_seconds"
 RESIDUAL: Final = "residual"
 ATTACK_SUCCESS: Final = "attack_success"
 ATTACK_LOSS: Final = "attack_loss"
+TRACE: Final = "trace"
 
 CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
     {
@@ -105,6 +106,12 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
             "step",
             "loss",
             "The loss of the changed inputs after each step appears here.",
+        ),
+        TRACE: ChartForm(
+            "Trace of the Hessian",
+            "probes",
+            "trace",
+            "The estimate after each probe appears here, within one standard error.",
         ),
     }
 )

@@ -11,6 +11,7 @@ from core.results.charts import Curve
 from core.results.conditions import Conditions
 from core.results.environment import Environment
 from core.results.forecast import Forecast
+from core.results.heat_map import HeatMap
 from core.results.outcome import Outcome
 from core.spec.run import RunSpec
 
@@ -152,6 +153,7 @@ class Measurement(_Value):
         readings: single numbers that it found, such as the estimate of a trace; None where one is
             not finite.
         notes: what figures mean where nothing is wrong, one sentence each.
+        heat_map: a picture of the result, where it is a matrix.
     """
 
     version: Literal[1] = FORMAT_VERSION
@@ -169,6 +171,7 @@ class Measurement(_Value):
     check: Check | None = None
     curves: tuple[Curve, ...] = ()
     readings: dict[str, float | None] = {}
+    heat_map: HeatMap | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

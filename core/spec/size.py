@@ -27,12 +27,14 @@ class LeastBytes:
         data: inputs and targets.
         result: the gradient, as large as what it is taken by.
         activations: the largest output of a layer.
+        instead: what needs less, a sentence or nothing.
     """
 
     parameters: int
     data: int
     result: int
     activations: int
+    instead: str = ""
 
     @property
     def total(self) -> int:
@@ -50,8 +52,9 @@ class LeastBytes:
         parts = ", ".join(f"{name} {count // _MIB:,}" for name, count in counts.items())
         return (
             f"It needs at least {self.total // _MIB:,} MiB ({parts}) and {device} has "
-            f"{available // _MIB:,} MiB free; it was not started, and can be forced."
-        )
+            f"{available // _MIB:,} MiB free; it was not started, and can be forced. "
+            + self.instead
+        ).rstrip()
 
 
 def least_bytes(spec: RunSpec) -> LeastBytes | None:
@@ -90,4 +93,5 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
         data=examples * (inputs * input_item + targets),
         result=(batch * inputs if workload.by_inputs else workload.result_numbers(dense)) * item,
         activations=batch * max(outputs, default=0) * item,
+        instead=workload.instead,
     )

@@ -400,6 +400,41 @@ def test_that_variants_leave_running_statistics_as_the_product_does(
         assert torch.equal(theirs, ours)
 
 
+@pytest.mark.parametrize(
+    ("stack", "method", "checkpointing"),
+    [
+        ("activations", "rows", "none"),
+        ("activations", "vmap", "rematerialize"),
+        ("noise", "rows", "torch"),
+        ("noise", "vmap", "none"),
+        ("sequences", "vmap", "torch"),
+        ("words", "rows", "none"),
+        ("deep", "vmap", "none"),
+    ],
+)
+def test_that_hessians_are_the_same(stack: str, method: str, checkpointing: str) -> None:
+    workload = {"kind": "hessian", "method": method, "chunk_size": 20}
+    kind = {"mitigation__checkpointing__kind": checkpointing}
+    assert_same(spec_of(stack, workload=workload, **kind))
+
+
+@pytest.mark.parametrize("probes", [1, 5])
+@pytest.mark.parametrize(
+    ("stack", "distribution", "checkpointing"),
+    [
+        ("activations", "rademacher", "none"),
+        ("noise", "gaussian", "torch"),
+        ("words", "rademacher", "none"),
+        ("convolutions", "gaussian", "rematerialize"),
+    ],
+)
+def test_that_estimates_of_the_trace_are_the_same(
+    stack: str, distribution: str, checkpointing: str, probes: int
+) -> None:
+    workload = {"kind": "hutchinson_trace", "probes": probes, "distribution": distribution}
+    assert_same(spec_of(stack, workload=workload, mitigation__checkpointing__kind=checkpointing))
+
+
 def test_that_derivatives_that_vanish_are_zeros() -> None:
     linear = RunSpec.from_json(
         '{"device": "cpu", "model": {"input_shape": [3], "layers": [{"kind": "linear"}]}}'

@@ -38,7 +38,9 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "deep-mlp",
         "deep-mlp-rematerialize",
         "hvp-conv",
+        "hessian-mlp",
         "newton-digits",
+        "trace-hutchinson",
         "adversarial-digits",
         "sparse-embedding",
     ]

@@ -375,3 +375,28 @@ for event in run(spec):
     )
     late = done.stdout.strip()
     assert len(late.split(",")) < 10, late
+
+
+def test_that_a_hessian_comes_with_its_picture_and_readings() -> None:
+    _, result = finish(spec(workload={"kind": "hessian", "method": "vmap"}, layers=LAYERS[:2]))
+
+    parameters = 8 * 16 + 16
+    assert result.heat_map is not None
+    assert result.heat_map.size == parameters
+    assert [block.name for block in result.heat_map.blocks] == ["0.weight", "0.bias"]
+    assert set(result.readings) == {"largest_asymmetry", "trace"}
+    assert result.readings["largest_asymmetry"] == pytest.approx(0, abs=1e-5)
+    assert result.check is not None
+    assert result.check.passed
+    assert Measurement.model_validate_json(result.model_dump_json()) == result
+
+
+def test_that_a_hessian_that_cannot_fit_is_refused_with_what_can() -> None:
+    wide = [{"kind": "linear", "out_features": 500_000}]
+    _, result = finish(spec(wide, workload={"kind": "hessian"}))
+
+    assert result.outcome is Outcome.OUT_OF_MEMORY
+    assert result.error is not None
+    assert result.error.endswith(
+        "Hessian-vector products (workload.kind hvp) never form the matrix."
+    )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from core.engine.computed import Computed
+from core.engine.computed import Computed, Look
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
 from core.engine.workloads import (
     adversarial,
     darts,
+    hessian,
+    hutchinson_trace,
     hvp,
     maml,
     meta_training,
@@ -18,11 +20,22 @@ from core.engine.workloads import (
 )
 from core.results.charts import Point, Reading
 from core.spec.declaration import Spec
-from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton
+from core.spec.workloads import (
+    Adversarial,
+    Darts,
+    Hessian,
+    HutchinsonTrace,
+    Hvp,
+    Maml,
+    NestedGradient,
+    Newton,
+)
 
 _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
     NestedGradient: nested_gradient.compute,
     Hvp: hvp.compute,
+    Hessian: hessian.compute,
+    HutchinsonTrace: hutchinson_trace.compute,
     Maml: maml.compute,
     Darts: darts.compute,
     Newton: newton.compute,
@@ -40,6 +53,7 @@ _FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point | Reading] | None
     Darts: darts.follow,
     Newton: newton.follow,
     Adversarial: adversarial.follow,
+    HutchinsonTrace: hutchinson_trace.follow,
 }
 
 
@@ -52,3 +66,14 @@ def follow(problem: Problem) -> Iterator[Point | Reading] | None:
     """
     followed = _FOLLOWED.get(type(problem.spec.workload))
     return None if followed is None else followed(problem)
+
+
+_LOOKED_AT: dict[type[Spec], Callable[[Problem, Computed], Look]] = {
+    Hessian: hessian.look,
+}
+
+
+def look(problem: Problem, computed: Computed) -> Look:
+    """What a result shows when it is looked at, once and outside of what is measured."""
+    looked = _LOOKED_AT.get(type(problem.spec.workload))
+    return Look() if looked is None else looked(problem, computed)

@@ -67,13 +67,7 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
 def reverse_over_reverse(problem: Problem, recorder: Recorder) -> Multiply:
     """The gradient of gradient·v; the graph of the gradient is kept until the last vector."""
     wrt = tuple(problem.parameters.values())
-    loss = _loss(problem, recorder)
-    with recorder.phase("gradient 1"):
-        recorder.born(graph_category(1))
-        gradients = gradients_of((loss,), wrt, create_graph=True)
-        recorder.result([gradient for gradient in gradients if gradient is not None])
-    value = loss.detach().clone()
-    del loss
+    gradients, value = kept_gradient(problem, recorder)
 
     def multiply(vector: Vectors, recorder: Recorder, is_last: bool) -> Product:
         with recorder.phase("gradient 2"):
@@ -84,6 +78,16 @@ def reverse_over_reverse(problem: Problem, recorder: Recorder) -> Multiply:
         return Product(product, value)
 
     return multiply
+
+
+def kept_gradient(problem: Problem, recorder: Recorder) -> Derivative:
+    """The gradient of the problem's loss by its parameters, with a graph to differentiate again."""
+    loss = _loss(problem, recorder)
+    with recorder.phase("gradient 1"):
+        recorder.born(graph_category(1))
+        gradients = gradients_of((loss,), tuple(problem.parameters.values()), create_graph=True)
+        recorder.result([gradient for gradient in gradients if gradient is not None])
+    return Derivative(gradients, loss.detach().clone())
 
 
 def _forward_over_reverse(problem: Problem, _: Recorder) -> Multiply:

@@ -25,6 +25,13 @@ from core.measure.forecasting.few_steps import (
     moved,
     phases_of,
 )
+from core.measure.forecasting.few_units import (
+    AT_MOST,
+    TOO_MANY,
+    are_many,
+    from_few_units,
+    groups,
+)
 from core.measure.forecasting.overhead import overhead_s
 from core.measure.forecasting.prediction import Unpredictable, predict
 from core.measure.machine.devices import describe, resolve
@@ -166,15 +173,16 @@ class _Work:
         """Whether there was no time to learn some operation."""
         return self._untried
 
-    def predict(self, spec: RunSpec) -> Seen:
-        """One prediction, of exactly this spec.
+    def predict(self, spec: RunSpec, most_units: int | None = None) -> Seen:
+        """One prediction, of exactly this spec or of the first of its like parts.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
         """
-        key = (spec.model_copy(update={"name": ""}).to_json(), self._device, self._block_bytes)
+        unnamed = spec.model_copy(update={"name": ""}).to_json()
+        key = (unnamed, self._device, self._block_bytes, most_units)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec)
+            seen = self._predicted(spec, most_units)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -182,8 +190,8 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(self, spec: RunSpec) -> Seen:
-        books = predict(spec, self._device, self._block_bytes)
+    def _predicted(self, spec: RunSpec, most_units: int | None) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, most_units)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -236,6 +244,15 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
         except Uneven:
             if workload.inner_steps * workload.tasks > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
+    counts = groups(spec)
+    if are_many(counts):
+        try:
+            report, seconds = from_few_units(counts, lambda most: work.predict(spec, most))
+            seen = Seen(report, seconds, MemoryTimeline())
+            return _value(seen, exact=not report.unknown), seen.timeline
+        except Uneven:
+            if sum(counts) > AT_MOST:
+                raise Unpredictable(TOO_MANY) from None
     seen = work.predict(spec)
     return _value(seen, exact=not seen.report.unknown), seen.timeline
 

@@ -65,13 +65,16 @@ class _QuicklyPredicted(_Predicted):
         return answer(func, args, kwargs, call)
 
 
-def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
+def predict(
+    spec: RunSpec, device: torch.device, block_bytes: int = 1, most_units: int | None = None
+) -> Books:
     """What the ledger would write down, did the workload run; times are numbers of operations.
 
     Args:
         spec: a run without problems.
         device: where its tensors would live.
         block_bytes: the allocator rounds every storage up to a multiple of these.
+        most_units: how many like parts of the workload are followed at most.
 
     Raises:
         Unpredictable: an operation's memory depends on the numbers that it works on.
@@ -83,7 +86,7 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
     state = torch.get_rng_state()
     try:
         with QuickFake() if quick else FakeTensorMode():
-            problem = prepare(spec, device, trained=False)
+            problem = prepare(spec, device, most_units, trained=False)
             ledger.register_problem(problem)
             with ledger:
                 computed = compute(problem, ledger)

@@ -112,6 +112,8 @@ def _like(value: Any) -> Any:
         if value.layout == torch.strided:
             return TensorLike(tuple(value.shape), value.stride(), value.dtype)
         return TensorLike(tuple(value.shape), (), value.dtype, value._nnz(), value.sparse_dim())
+    if isinstance(value, torch.Generator):
+        return None  # torch's own draws as many numbers
     if isinstance(value, list | tuple):
         return tuple([_like(item) for item in value])
     kind = type(value)

@@ -3,6 +3,8 @@
 from core.spec.workloads.adversarial import Adversarial
 from core.spec.workloads.base import Examples, WorkloadSpec
 from core.spec.workloads.darts import Darts
+from core.spec.workloads.hessian import Hessian
+from core.spec.workloads.hutchinson_trace import HutchinsonTrace
 from core.spec.workloads.hvp import Hvp
 from core.spec.workloads.kinds import WORKLOAD_KINDS, Workload
 from core.spec.workloads.maml import Maml, head_of
@@ -15,6 +17,8 @@ __all__ = [
     "Adversarial",
     "Darts",
     "Examples",
+    "Hessian",
+    "HutchinsonTrace",
     "Hvp",
     "Maml",
     "NestedGradient",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from core.spec.declaration import Problem, Spec
@@ -59,6 +59,11 @@ class WorkloadSpec(Spec):
         """Adam steps on the same examples before the workload begins."""
         return 0
 
+    @property
+    def instead(self) -> str:
+        """What needs less memory, a sentence; empty where nothing does."""
+        return ""
+
     def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation
@@ -85,3 +90,11 @@ class WorkloadSpec(Spec):
         """
         del parameters
         return 1
+
+    def unit_groups(self, parameters: Sequence[int]) -> tuple[int, ...]:
+        """The like parts by what they are alike in: how many there are in each group.
+
+        Args:
+            parameters: numbers in each tensor of the model.
+        """
+        return (self.units(sum(parameters)),)

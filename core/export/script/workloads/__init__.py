@@ -6,9 +6,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from core.export.script.model import Network
-from core.export.script.workloads import adversarial, darts, hvp, maml, nested_gradient, newton
+from core.export.script.workloads import (
+    adversarial,
+    darts,
+    hessian,
+    hutchinson_trace,
+    hvp,
+    maml,
+    nested_gradient,
+    newton,
+)
 from core.spec.run import RunSpec
-from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton, WorkloadSpec
+from core.spec.workloads import (
+    Adversarial,
+    Darts,
+    Hessian,
+    HutchinsonTrace,
+    Hvp,
+    Maml,
+    NestedGradient,
+    Newton,
+    WorkloadSpec,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +50,10 @@ WORKLOADS: dict[type[WorkloadSpec], WorkloadSource] = {
         nested_gradient.source, nested_gradient.constants, nested_gradient.about
     ),
     Hvp: WorkloadSource(hvp.source, hvp.constants, hvp.about),
+    Hessian: WorkloadSource(hessian.source, hessian.constants, hessian.about),
+    HutchinsonTrace: WorkloadSource(
+        hutchinson_trace.source, hutchinson_trace.constants, hutchinson_trace.about
+    ),
     Maml: WorkloadSource(maml.source, maml.constants, maml.about),
     Darts: WorkloadSource(darts.source, darts.constants, darts.about),
     Newton: WorkloadSource(newton.source, newton.constants, newton.about),

@@ -44,7 +44,7 @@ norm takes away again."""
 _MOST_DIRECTIONS = 24
 _MOST_SENTENCES = 5
 
-_TITLES = {"x": "the inputs"}
+_TITLES = {"x": "the inputs", "t": "the distance along the probes"}
 
 Found = Mapping[str, Tensor]
 

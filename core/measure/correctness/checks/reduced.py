@@ -24,6 +24,7 @@ _MOST: Mapping[str, Mapping[str, int]] = {
     "hvp": {"vectors": 3},
     "newton": {"steps": 2, "cg_iterations": 10},
     "adversarial": {"steps": 4, "training_steps": 0},
+    "hutchinson_trace": {"probes": 3},
 }
 """The same of what a kind of workload repeats."""
 

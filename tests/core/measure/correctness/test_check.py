@@ -149,6 +149,26 @@ def test_that_a_check_of_imaml_says_how_many_iterations_it_took() -> None:
     assert check(run, CPU).method.endswith("query 4, cg iterations 4 of 9")
 
 
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("method", ["rows", "vmap"])
+def test_that_a_hessian_passes(method: str, loss: str) -> None:
+    workload = {"kind": "hessian", "method": method, "chunk_size": 7}
+
+    found = check(spec(2, loss=loss).with_changes({"workload": workload}), CPU)
+
+    assert found.passed, found.failures
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("distribution", ["rademacher", "gaussian"])
+def test_that_an_estimate_of_the_trace_passes(distribution: str, loss: str) -> None:
+    workload = {"kind": "hutchinson_trace", "probes": 5, "distribution": distribution}
+
+    found = check(spec(2, loss=loss).with_changes({"workload": workload}), CPU)
+
+    assert found.passed, found.failures
+
+
 @pytest.mark.parametrize("wrt", ["parameters", "inputs"])
 @pytest.mark.parametrize("order", [5, 6])
 def test_that_the_highest_orders_pass(order: int, wrt: str) -> None:

@@ -18,6 +18,7 @@ from core.engine import (
 )
 from core.engine.gradients import Gradients
 from core.engine.layers import Forward
+from core.engine.workloads import hessian, hvp
 from core.measure.correctness.check import check
 from core.results.measurement import Check
 from core.spec import derivation
@@ -440,3 +441,32 @@ def test_that_other_random_numbers_when_computed_again_are_found(
     ]
 
     assert_found(spec(order, workload, layers=noisy, checkpointing=kind))
+
+
+# ------------------------------------------------------------------------------------- Hessians
+
+
+@pytest.mark.parametrize("row", [0, 7])
+def test_that_a_single_wrong_row_of_a_hessian_is_found(row: int, monkeypatch: Patch) -> None:
+    right = hessian._one
+
+    def one(output: object, wrt: object, rows: hessian._Rows, columns: list, keep: bool) -> None:
+        right(output, wrt, rows, columns, keep)
+        if rows.start == row:
+            columns[0][row].mul_(1 + LITTLE)
+
+    monkeypatch.setitem(hessian._FILLS, "rows", one)
+
+    assert_found(spec(2).with_changes({"workload": {"kind": "hessian"}}), "Order 2")
+
+
+def test_that_the_product_with_another_vector_is_found(monkeypatch: Patch) -> None:
+    right = hvp._along
+
+    def along(gradients: object, wrt: object, vector: list, **keys: bool) -> Gradients:
+        return right(gradients, wrt, [part * (1 + LITTLE) for part in vector], **keys)
+
+    monkeypatch.setattr(hvp, "_along", along)
+
+    workload = {"kind": "hvp", "vectors": 2}
+    assert_found(spec(2).with_changes({"workload": workload}), "Order 2")

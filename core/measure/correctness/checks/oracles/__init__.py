@@ -12,17 +12,31 @@ from core.engine.problem import Problem
 from core.measure.correctness.checks.oracles import (
     adversarial,
     darts,
+    hessian,
+    hutchinson_trace,
     hvp,
     maml,
     nested_gradient,
     newton,
 )
 from core.measure.correctness.checks.oracles.oracle import Oracles
-from core.spec.workloads import Adversarial, Darts, Hvp, Maml, NestedGradient, Newton, WorkloadSpec
+from core.spec.workloads import (
+    Adversarial,
+    Darts,
+    Hessian,
+    HutchinsonTrace,
+    Hvp,
+    Maml,
+    NestedGradient,
+    Newton,
+    WorkloadSpec,
+)
 
 _ORACLES: dict[type[WorkloadSpec], Callable[[Problem], Oracles]] = {
     NestedGradient: nested_gradient.oracles,
     Hvp: hvp.oracles,
+    Hessian: hessian.oracles,
+    HutchinsonTrace: hutchinson_trace.oracles,
     Maml: maml.oracles,
     Darts: darts.oracles,
     Newton: newton.oracles,

@@ -1,0 +1,67 @@
+"""All second derivatives of the loss, as one matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+from typing_extensions import override
+
+from core.spec.declaration import Problem, declare
+from core.spec.derivation import Derivation
+from core.spec.mitigations import Mitigation
+from core.spec.model import StackModel
+from core.spec.workloads.base import WorkloadSpec
+from core.spec.workloads.batching import batching_misfits
+
+
+class Hessian(WorkloadSpec):
+    """The whole Hessian: the gradient of each entry of the gradient is one of its rows."""
+
+    title: ClassVar[str] = "Hessian"
+    kind: Literal["hessian"] = "hessian"
+    method: Literal["rows", "vmap"] = declare(
+        "rows",
+        label="Method",
+        help="One row after the other, or several rows at once through torch's vmap: faster, and "
+        "more memory.",
+    )
+    chunk_size: int = declare(
+        32,
+        label="Rows at once",
+        help="How many rows vmap takes at once; no effect on method rows.",
+        minimum=1,
+    )
+
+    @property
+    @override
+    def derivation(self) -> Derivation:
+        return Derivation(2, batched=self.method == "vmap")
+
+    @property
+    @override
+    def instead(self) -> str:
+        if self.method == "vmap":
+            return (
+                "workload.method rows, a smaller workload.chunk_size or Hessian-vector products "
+                "(workload.kind hvp) need less."
+            )
+        return "Hessian-vector products (workload.kind hvp) never form the matrix."
+
+    @override
+    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+        if self.method == "vmap":
+            yield from batching_misfits(model, mitigation, "method", '"vmap"', '"rows"')
+
+    @override
+    def result_numbers(self, parameters: int) -> int:
+        return parameters**2
+
+    @override
+    def unit_groups(self, parameters: Sequence[int]) -> tuple[int, ...]:
+        return tuple(map(self.units, parameters))
+
+    @override
+    def units(self, parameters: int) -> int:
+        return parameters if self.method == "rows" else math.ceil(parameters / self.chunk_size)
