@@ -139,6 +139,7 @@ class Figures(QWidget):
             if not self.tab.live:
                 self._show_sampled(timeline)
             self._show_time(result)
+            self.charts.show_matrix(result.heat_map)
             self._show_outcome(result)
         self.show_outlook()
         self._describe()
