@@ -130,6 +130,49 @@ STACKS: dict[str, tuple[list[int], Layers]] = {
         [6],
         [layer("residual", layers=[layer("linear", out_features=6), layer("tanh")])] * 6,
     ),
+    "attention": (
+        [3, 4],
+        [
+            layer("linear", out_features=8),
+            layer("multihead_attention", num_heads=2, dropout=0.2),
+            layer("tanh"),
+            layer("multihead_attention", num_heads=1, bias=False),
+            layer("transformer_encoder_layer", nhead=2, dim_feedforward=6, activation="gelu"),
+            layer("flatten"),
+            HEAD,
+        ],
+    ),
+    "encoders": (
+        [3, 4],
+        [
+            layer("linear", out_features=8),
+            layer("transformer_encoder_layer", dim_feedforward=6),
+            layer("transformer_encoder_layer", dim_feedforward=6),
+            layer(
+                "transformer_encoder_layer",
+                dim_feedforward=6,
+                norm_first=True,
+                bias=False,
+                dropout=0.0,
+                layer_norm_eps=1e-3,
+            ),
+            layer("flatten"),
+            HEAD,
+        ],
+    ),
+    "recurrent": (
+        [4, 3],
+        [
+            layer("lstm", hidden_size=4, bidirectional=True, num_layers=2),
+            layer("tanh"),
+            layer("gru", hidden_size=4, bias=False),
+            layer("dropout", p=0.2),
+            layer("gru", hidden_size=3, bidirectional=True),
+            layer("lstm", hidden_size=3, bias=False),
+            layer("flatten"),
+            HEAD,
+        ],
+    ),
     "deep": ([6], [layer("linear", out_features=6), layer("tanh")] * 8),
 }
 CHECKPOINTINGS = ("none", "torch", "rematerialize")
