@@ -63,15 +63,21 @@ def lstm(x: Tensor, tensors: Sequence[Tensor], form: Form) -> Tensor:
     """torch's own LSTM: the outputs of all steps, (batch, sequence, directions · hidden)."""
     state, memory = _nothing(x, form), _nothing(x, form)
     run = torch._VF.lstm
-    output: Tensor = run(x, (state, memory), list(tensors), *_settings(form))[0]
-    return output
+    output: Tensor = run(_in_turn(x), (state, memory), list(tensors), *_settings(form))[0]
+    return output.transpose(0, 1)
 
 
 def gru(x: Tensor, tensors: Sequence[Tensor], form: Form) -> Tensor:
     """torch's own GRU: the outputs of all steps, (batch, sequence, directions · hidden)."""
     run = torch._VF.gru
-    output: Tensor = run(x, _nothing(x, form), list(tensors), *_settings(form))[0]
-    return output
+    output: Tensor = run(_in_turn(x), _nothing(x, form), list(tensors), *_settings(form))[0]
+    return output.transpose(0, 1)
+
+
+def _in_turn(x: Tensor) -> Tensor:
+    """The input as torch goes through it, step after step; torch would copy it for each layer that
+    reads it, and, while operations are watched, its gates too."""
+    return x.transpose(0, 1).contiguous()
 
 
 def _nothing(x: Tensor, form: Form) -> Tensor:
@@ -82,8 +88,8 @@ def _nothing(x: Tensor, form: Form) -> Tensor:
 
 
 def _settings(form: Form) -> tuple[bool, int, float, bool, bool, bool]:
-    """In torch's order; without dropout, in training mode, the batch first."""
-    return form.bias, form.layers, 0.0, True, form.both_ways, True
+    """In torch's order; without dropout, in training mode, the sequence first."""
+    return form.bias, form.layers, 0.0, True, form.both_ways, False
 
 
 def lstm_step_by_step(x: Tensor, tensors: Sequence[Tensor], form: Form) -> Tensor:

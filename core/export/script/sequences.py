@@ -170,14 +170,15 @@ def lstm_states(x, weights, hidden, layers, bias, both_ways):
     count = layers * (1 + both_ways)
     state = {_ZEROS}
     memory = {_ZEROS}
-    settings = bias, layers, 0.0, True, both_ways, True
-    return torch._VF.lstm(x, (state, memory), weights, *settings)[0]''',
+    settings, x = (bias, layers, 0.0, True, both_ways, False), x.transpose(0, 1).contiguous()
+    return torch._VF.lstm(x, (state, memory), weights, *settings)[0].transpose(0, 1)''',
     "gru": f'''\
 def gru_states(x, weights, hidden, layers, bias, both_ways):
     """What nn.GRU computes."""
     count = layers * (1 + both_ways)
     state = {_ZEROS}
-    return torch._VF.gru(x, state, weights, bias, layers, 0.0, True, both_ways, True)[0]''',
+    settings, x = (bias, layers, 0.0, True, both_ways, False), x.transpose(0, 1).contiguous()
+    return torch._VF.gru(x, state, weights, *settings)[0].transpose(0, 1)''',
 }
 
 _NUMBER = {"lstm": 2, "gru": 1}

@@ -173,6 +173,7 @@ def _worked_out(
     if func is RECURRENT and torch.is_grad_enabled():
         # WORKAROUND: torch's mode leaves the workspace empty; the kernel's true size comes later.
         output = (*output[:3], torch.empty(1, dtype=torch.uint8, device="meta"))
+        given.clear()  # the storages that were given for arguments may be those of results by now
 
     def own(tensor: torch.Tensor) -> torch.Tensor | None:
         """The same without numbers; one that shares an argument's storage still shares it."""
