@@ -424,6 +424,32 @@ def test_that_the_presets_are_the_same(preset: Preset) -> None:
     assert_same(preset.spec.with_changes(small))
 
 
+@pytest.mark.parametrize(("kind", "states"), [("lstm", 2), ("gru", 1)])
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_that_recurrence_is_written_out_for_accelerators(
+    kind: str, states: int, both_ways: bool
+) -> None:
+    """Where it cannot run here, the functions that it would run are those of torch all the same."""
+    layers = [layer(kind, hidden_size=4, num_layers=2, bidirectional=both_ways), layer("flatten")]
+    model = {"input_shape": [3, 5], "layers": [*layers, HEAD]}
+    document = {"model": model, "workload": {"kind": "nested_gradient", "order": 2}}
+    names = module(RunSpec.from_json(json.dumps(document | {"device": "auto"})))
+    torch.manual_seed(0)
+    recurrent = getattr(torch.nn, kind.upper())(5, 4, 2, batch_first=True, bidirectional=both_ways)
+    x = torch.randn(2, 3, 5)
+
+    found = names["step_by_step"](
+        x, tuple(recurrent.parameters()), names[f"{kind}_cell"], states, 4, 2, both_ways
+    )
+
+    torch.testing.assert_close(found, recurrent(x)[0])
+    alone = script(RunSpec.from_json(json.dumps(document | {"device": "cuda:0"})))
+    assert "step_by_step(x, weights" in alone
+    assert "_VF" not in alone
+    at_first = document | {"device": "cuda:0", "workload": {"kind": "nested_gradient", "order": 1}}
+    assert "step_by_step" not in script(RunSpec.from_json(json.dumps(at_first)))
+
+
 # -------------------------------------------------------------------------------- the same data
 
 
