@@ -8,13 +8,16 @@ from core.spec import layers as spec
 from core.spec.derivation import Derivation
 from core.spec.layers import LayerSpec
 
+ALL_WEIGHTS = "*all"
+"""Stands for all of a layer's own tensors among its arguments."""
+
 UNCHAINED = ("multihead_attention", "lstm", "gru")
 """Kinds whose modules return more than their output, so that no ``nn.Sequential`` holds them."""
 
 
 def attention_arguments(layer: spec.MultiheadAttention) -> tuple[str, ...]:
     """What ``attention`` is called with, its weights by their positions."""
-    return ("x", *_all(range(2), layer.bias), *_settings(heads=layer.num_heads, p=layer.dropout))
+    return ("x", *_all(2, layer.bias), *_settings(heads=layer.num_heads, p=layer.dropout))
 
 
 def encoder_arguments(layer: spec.TransformerEncoderLayer) -> tuple[str, ...]:
@@ -22,20 +25,21 @@ def encoder_arguments(layer: spec.TransformerEncoderLayer) -> tuple[str, ...]:
     settings = _settings(heads=layer.nhead, p=layer.dropout, eps=layer.layer_norm_eps)
     activation = (f"activation=F.{layer.activation}",)
     first = ("norms_first=True",) if layer.norm_first else ()
-    return ("x", *_all(range(6), layer.bias), *settings, *activation, *first)
+    return ("x", *_all(6, layer.bias), *settings, *activation, *first)
 
 
 def recurrent_arguments(layer: spec.LSTM | spec.GRU) -> tuple[str, ...]:
     """What ``lstm`` and ``gru`` are called with, their weights by their positions."""
-    weights = layer.num_layers * layer.directions * (4 if layer.bias else 2)
     form = (layer.hidden_size, layer.num_layers, layer.bias, layer.bidirectional)
-    return ("x", *map(str, form), *(f"{{{i}}}" for i in range(weights)))
+    return ("x", *map(str, form), ALL_WEIGHTS)
 
 
-def _all(parts: Iterable[int], bias: bool) -> Iterator[str]:
+def _all(parts: int, bias: bool) -> Iterator[str]:
     """A weight and a bias for each part of a layer, or None for the bias."""
-    for part in parts:
-        yield from (f"{{{2 * part}}}", f"{{{2 * part + 1}}}") if bias else (f"{{{part}}}", "None")
+    if bias:
+        yield ALL_WEIGHTS
+    for part in range(0 if bias else parts):
+        yield from (f"{{{part}}}", "None")
 
 
 def _settings(**values: float) -> tuple[str, ...]:
