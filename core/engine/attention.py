@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -82,7 +83,8 @@ def written_out_attention(
     """The same in elementary operations."""
     projected = functional.linear(x, in_weight, in_bias).view(*x.shape[:2], 3, heads, -1)
     query, key, value = projected.permute(2, 0, 3, 1, 4).unbind()
-    scores = query @ key.transpose(-2, -1) / math.sqrt(key.shape[-1])
+    # What "/" makes of the number would be kept as a tensor.
+    scores = torch.ops.aten.div.Scalar(query @ key.transpose(-2, -1), math.sqrt(key.shape[-1]))
     shares = functional.dropout(softmax(scores, -1), dropout)
     found = (shares @ value).permute(2, 0, 1, 3).flatten(2)
     return functional.linear(found, out_weight, out_bias).transpose(0, 1)

@@ -35,14 +35,15 @@ WITHOUT_ONEDNN: Final = (
     "so the engine leaves it out; memory and time differ from those of oneDNN"
 )
 _NORMS: Final = ("layer_norm", "batch_norm", "instance_norm")
+_ATTENTION: Final = ("multihead_attention",)
 
 _IN_FORWARD_MODES: Final[Mapping[Tangents, Mapping[str, str]]] = MappingProxyType(
     {
         "none": {},
         "outside": dict.fromkeys(("silu", "group_norm", "mse"), _NO_TANGENT)
-        | dict.fromkeys(("softmax", "cross_entropy", *_NORMS), _INTERPRETED),
+        | dict.fromkeys(("softmax", "cross_entropy", *_NORMS, *_ATTENTION), _INTERPRETED),
         "inside": dict.fromkeys(_NORMS, _WRONG_INSIDE)
-        | dict.fromkeys(("softmax", "cross_entropy", "multihead_attention"), _OVERWRITES)
+        | dict.fromkeys(("softmax", "cross_entropy", *_ATTENTION), _OVERWRITES)
         | {"mse": _CRASHES},
     }
 )

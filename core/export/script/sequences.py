@@ -117,11 +117,11 @@ _MATH_ATTENTION = f'''\
 
 _WRITTEN_OUT_ATTENTION = f'''\
 {_SIGNATURE}
-    """Self-attention, written out: the tangent of torch's softmax overwrites what its gradient
-    needs."""
+    """Self-attention, written out, since torch's softmax does not stand tangents."""
     projected = F.linear(x, in_weight, in_bias).view(*x.shape[:2], 3, heads, -1)
     query, key, value = projected.permute(2, 0, 3, 1, 4).unbind()
-    scores = query @ key.transpose(-2, -1) / math.sqrt(key.shape[-1])
+    scores = query @ key.transpose(-2, -1)
+    scores = torch.ops.aten.div.Scalar(scores, math.sqrt(key.shape[-1]))  # "/" would keep a tensor
     shares = torch.exp(scores - scores.detach().amax(-1, keepdim=True))
     shares = F.dropout(shares / shares.sum(-1, keepdim=True), p)
     found = (shares @ value).permute(2, 0, 1, 3).flatten(2)
