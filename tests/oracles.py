@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
@@ -59,6 +60,15 @@ def difference_along(
 
     near, far = at(step) - at(-step), at(2 * step) - at(-2 * step)
     return (8 * near - far) / (12 * step)
+
+
+def in_turn(modules: nn.Sequential, x: Tensor) -> Tensor:
+    """The output of torch's modules one after the other, of those that return more the first."""
+    for module in modules:
+        is_attention = isinstance(module, nn.MultiheadAttention)
+        output = module(x, x, x, need_weights=False) if is_attention else module(x)
+        x = output[0] if isinstance(output, tuple) else output
+    return x
 
 
 def peak_bytes(function: Callable[[], object]) -> int:

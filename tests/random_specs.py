@@ -91,7 +91,7 @@ def _checkpointing(numbers: random.Random) -> Part:
 
 
 def _stack(numbers: random.Random) -> Part:
-    form = numbers.choice([_line, _line, _curve, _image, _image, _words])
+    form = numbers.choice([_line, _line, _curve, _image, _image, _words, _sequence])
     shape, layers = form(numbers)
     classes = numbers.choice([2, 5, 10])
     bias = numbers.random() < 0.9
@@ -190,6 +190,28 @@ def _words(numbers: random.Random) -> tuple[list[int], list[Part]]:
         layers.append({"kind": "linear", "out_features": 16})
         layers += _between(numbers, [{"kind": "layer_norm"}, {"kind": "batch_norm"}])
     return [numbers.choice([4, 12])], layers
+
+
+def _sequence(numbers: random.Random) -> tuple[list[int], list[Part]]:
+    """Sequences through attention and recurrence."""
+    width = numbers.choice([4, 8])
+    weights: list[Part] = [
+        {"kind": "multihead_attention", "num_heads": 2, "dropout": numbers.choice([0.0, 0.2])},
+        {
+            "kind": "transformer_encoder_layer",
+            "nhead": numbers.choice([1, 4]),
+            "dim_feedforward": 12,
+            "dropout": numbers.choice([0.0, 0.1]),
+            "norm_first": numbers.random() < 0.5,
+        },
+        {"kind": "lstm", "hidden_size": width, "bias": numbers.random() < 0.8},
+        {"kind": "gru", "hidden_size": width // 2, "bidirectional": True},
+    ]
+    layers: list[Part] = []
+    for _ in range(numbers.randint(1, 2)):
+        layers.append(numbers.choice(weights))
+        layers += _between(numbers, [{"kind": "layer_norm"}, {"kind": "rms_norm"}])
+    return [numbers.choice([3, 6]), width], layers
 
 
 def _between(numbers: random.Random, norms: list[Part]) -> list[Part]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from core.engine import composites, norms, written_out
+from core.engine import composites, norms, sequences, written_out
 from core.spec import layers as spec
 from core.spec.derivation import Derivation
 from core.spec.layers import LayerSpec, Shape
@@ -259,6 +259,23 @@ def _dropout(layer: spec.Dropout, prefix: str, way: Derivation) -> Forward:
     return _plain(lambda x: functional.dropout(x, p))
 
 
+def _of_sequences(
+    build: Callable[[L, Shape], nn.Module],
+    function: Callable[[L, Derivation], sequences.Function],
+) -> LayerKind[L]:
+    """A layer of many tensors, which its function takes in the order of their names."""
+
+    def forward(layer: L, prefix: str, way: Derivation) -> Forward:
+        apply = function(layer, way)
+        # Names do not depend on sizes.
+        names = [prefix + name for name in layer.parameter_shapes((1, 1))]
+        return lambda parameters, buffers, x, update_statistics: apply(
+            x, [parameters[name] for name in names]
+        )
+
+    return LayerKind(build, forward)
+
+
 def _without_settings(
     module: type[nn.Module], function: Callable[[torch.Tensor], torch.Tensor]
 ) -> LayerKind[Any]:
@@ -357,4 +374,8 @@ _KINDS: dict[type[LayerSpec], LayerKind[Any]] = {
         lambda layer, shape: composites.Residual(*_modules(layer, shape)), _residual
     ),
     spec.Mixed: LayerKind(lambda layer, shape: composites.Mixed(*_modules(layer, shape)), _mixed),
+    spec.MultiheadAttention: _of_sequences(sequences.build_attention, sequences.attention),
+    spec.TransformerEncoderLayer: _of_sequences(sequences.build_encoder, sequences.encoder),
+    spec.LSTM: _of_sequences(sequences.build_recurrent, sequences.lstm),
+    spec.GRU: _of_sequences(sequences.build_recurrent, sequences.gru),
 }

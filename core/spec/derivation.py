@@ -22,15 +22,28 @@ _INTERPRETED: Final = (
     "the tangent of torch's own gradient runs in an interpreter, whose memory nobody can watch"
 )
 _MIXED_UP: Final = "torch's own second derivative takes no several vectors at once"
+NO_FUSED_ATTENTION: Final = "fused attention has no second derivative (pytorch/pytorch#116350)"
+BY_MATH_KERNEL: Final = (
+    "so the engine switches to the math kernel by itself, which is right; memory and time differ "
+    "from those of the fused one"
+)
+NO_FUSED_RECURRENCE: Final = (
+    "an accelerator's own recurrent layers have no second derivative (pytorch/pytorch#5261)"
+)
+WITHOUT_ONEDNN: Final = (
+    "the LSTM of oneDNN carries no tangents and is computed once more for its second derivative, "
+    "so the engine leaves it out; memory and time differ from those of oneDNN"
+)
 _NORMS: Final = ("layer_norm", "batch_norm", "instance_norm")
+_ATTENTION: Final = ("multihead_attention",)
 
 _IN_FORWARD_MODES: Final[Mapping[Tangents, Mapping[str, str]]] = MappingProxyType(
     {
         "none": {},
         "outside": dict.fromkeys(("silu", "group_norm", "mse"), _NO_TANGENT)
-        | dict.fromkeys(("softmax", "cross_entropy", *_NORMS), _INTERPRETED),
+        | dict.fromkeys(("softmax", "cross_entropy", *_NORMS, *_ATTENTION), _INTERPRETED),
         "inside": dict.fromkeys(_NORMS, _WRONG_INSIDE)
-        | dict.fromkeys(("softmax", "cross_entropy"), _OVERWRITES)
+        | dict.fromkeys(("softmax", "cross_entropy", *_ATTENTION), _OVERWRITES)
         | {"mse": _CRASHES},
     }
 )
@@ -59,6 +72,12 @@ class Derivation:
         if kind == "group_norm" and self.batched:
             return _MIXED_UP
         return _IN_FORWARD_MODES[self.tangents].get(kind)
+
+    @property
+    def by_math_kernel(self) -> bool:
+        """Whether torch's attention is computed by its math kernel, the fused ones being once
+        differentiable."""
+        return self.order >= 2
 
     def rewrites(self, kind: str) -> bool:
         """Whether a kind of layer or loss is written out."""

@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from core.spec.derivation import FIRST_WRONG_ORDER
-from core.spec.layers import Embedding
+from core.spec.derivation import (
+    BY_MATH_KERNEL,
+    FIRST_WRONG_ORDER,
+    NO_FUSED_ATTENTION,
+    NO_FUSED_RECURRENCE,
+    WITHOUT_ONEDNN,
+    Derivation,
+)
+from core.spec.layers import Embedding, LayerSpec
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -87,10 +94,8 @@ def _of_layers(spec: RunSpec) -> Iterator[Notice]:
                 f"{spec.model.layers[index].kind}: searched as a choice among relu, tanh, silu and "
                 "identity, since no layer is mixed.",
             )
-        for kind in sorted(layer.functions):
-            why = derivation.why_rewritten(kind)
-            if why is not None:
-                yield Notice("note", index, f"{kind}: {why}, so {_WRITTEN_OUT}")
+        for sentence in _of_functions(layer, derivation):
+            yield Notice("note", index, sentence)
         if isinstance(layer, Embedding) and layer.sparse and _needs_dense_gradients(spec):
             wrong = (
                 "conjugate gradients take no sparse gradients"
@@ -103,6 +108,28 @@ def _of_layers(spec: RunSpec) -> Iterator[Notice]:
                 index,
                 f"{layer.kind}: {wrong}, so a dense one is used, which is right.",
             )
+
+
+def _of_functions(layer: LayerSpec, derivation: Derivation) -> Iterator[str]:
+    """What the engine does about the functions that a layer computes."""
+    for kind in sorted(layer.functions):
+        why = derivation.why_rewritten(kind)
+        if why is not None:
+            yield f"{kind}: {why}, so {_WRITTEN_OUT}"
+        elif kind == "multihead_attention" and derivation.by_math_kernel:
+            yield f"{layer.kind}: {NO_FUSED_ATTENTION}; {BY_MATH_KERNEL}."
+
+
+def device_notices(spec: RunSpec, device: str) -> Iterator[Notice]:
+    """What the engine does by itself on a kind of device, for example ``cpu``."""
+    if spec.workload.derivative_order < 2:
+        return
+    for index, layer in enumerate(spec.model.layers):
+        for kind in sorted(layer.functions & {"lstm", "gru"}):
+            if device != "cpu":
+                yield Notice("note", index, f"{kind}: {NO_FUSED_RECURRENCE}, so {_WRITTEN_OUT}")
+            elif kind == "lstm" and spec.mitigation.precision == "float32":
+                yield Notice("note", index, f"{kind}: {WITHOUT_ONEDNN}.")
 
 
 def _needs_dense_gradients(spec: RunSpec) -> bool:

@@ -26,7 +26,7 @@ class LeastBytes:
         parameters: the weights.
         data: inputs and targets.
         result: the gradient, as large as what it is taken by.
-        activations: the largest output of a layer.
+        activations: the largest tensor of a layer.
         instead: what needs less, a sentence or nothing.
     """
 
@@ -82,11 +82,9 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
     targets = math.prod(output) * item
     if spec.loss == "cross_entropy":
         targets = math.prod(output[1:]) * _CLASS_BYTES
-    # A view has no memory of its own.
+    order = workload.derivative_order
     outputs = [
-        math.prod(row.output_shape or ())
-        for _, row in spec.model.outline()
-        if row.layer.kind not in ("flatten", "identity")
+        row.layer.held_numbers(row.input_shape or (), order) for _, row in spec.model.outline()
     ]
     return LeastBytes(
         parameters=weights * item,

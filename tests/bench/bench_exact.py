@@ -29,6 +29,7 @@ _IN_A_LINE = ([16], [{"kind": "linear", "out_features": 64}], _LAST)
 _ON_A_CURVE = ([3, 20], [{"kind": "conv1d", "out_channels": 8}], [{"kind": "flatten"}, *_LAST])
 _ON_AN_IMAGE = ([3, 12, 12], [{"kind": "conv2d", "out_channels": 8}], [{"kind": "flatten"}, *_LAST])
 _ON_WORDS = ([12], [], [{"kind": "flatten"}, *_LAST])
+_ON_A_SEQUENCE = ([6, 8], [], [{"kind": "flatten"}, *_LAST])
 _TANH: _Layer = {"kind": "tanh"}
 
 STACKS: dict[str, tuple[tuple[list[int], list[_Layer], list[_Layer]], list[_Layer]]] = {
@@ -41,14 +42,17 @@ STACKS: dict[str, tuple[tuple[list[int], list[_Layer], list[_Layer]], list[_Laye
     "embedding": (_ON_WORDS, [{"kind": "embedding", "num_embeddings": 100, "embedding_dim": 8}]),
     "flatten": (_ON_AN_IMAGE, [_TANH]),
     "gelu": (_IN_A_LINE, [{"kind": "gelu"}]),
+    "gru": (_ON_A_SEQUENCE, [{"kind": "gru", "hidden_size": 8}]),
     "group_norm": (_ON_AN_IMAGE, [{"kind": "group_norm", "num_groups": 2}, _TANH]),
     "identity": (_IN_A_LINE, [_TANH, {"kind": "identity"}]),
     "instance_norm": (_ON_AN_IMAGE, [{"kind": "instance_norm"}, _TANH]),
     "layer_norm": (_IN_A_LINE, [{"kind": "layer_norm"}, _TANH]),
     "leaky_relu": (_IN_A_LINE, [{"kind": "leaky_relu"}]),
     "linear": (_IN_A_LINE, [_TANH, {"kind": "linear", "out_features": 32}, _TANH]),
+    "lstm": (_ON_A_SEQUENCE, [{"kind": "lstm", "hidden_size": 8}]),
     "max_pool2d": (_ON_AN_IMAGE, [_TANH, {"kind": "max_pool2d"}]),
     "mixed": (_IN_A_LINE, [{"kind": "mixed"}, _TANH]),
+    "multihead_attention": (_ON_A_SEQUENCE, [{"kind": "multihead_attention"}, _TANH]),
     "relu": (_IN_A_LINE, [{"kind": "relu"}]),
     "residual": (
         _IN_A_LINE,
@@ -60,6 +64,10 @@ STACKS: dict[str, tuple[tuple[list[int], list[_Layer], list[_Layer]], list[_Laye
     "softmax": (_IN_A_LINE, [{"kind": "softmax"}]),
     "softplus": (_IN_A_LINE, [{"kind": "softplus"}]),
     "tanh": (_IN_A_LINE, [_TANH]),
+    "transformer_encoder_layer": (
+        _ON_A_SEQUENCE,
+        [{"kind": "transformer_encoder_layer", "dim_feedforward": 16}, _TANH],
+    ),
 }
 CHECKPOINTINGS = ("none", "torch", "rematerialize")
 

@@ -123,6 +123,22 @@ def test_that_fake_tensors_still_lose_the_rows_of_a_sparse_gradient() -> None:
         twice()
 
 
+def test_that_the_fake_of_onednns_lstm_still_has_no_workspace() -> None:
+    """What forecasts have to know from the kernel itself."""
+    lstm, x = nn.LSTM(3, 4), torch.zeros(5, 2, 3)
+    state = torch.zeros(2, 4)
+    settings = (False, [], 2, 4, 1, True, False, False, True)
+
+    real = torch.ops.aten.mkldnn_rnn_layer(x, *lstm.parameters(), state, state, *settings)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        tensors = [mode.from_tensor(one) for one in (x, *lstm.parameters(), state, state)]
+        fake = torch.ops.aten.mkldnn_rnn_layer(*tensors, *settings)
+
+    assert [one.shape for one in fake[:3]] == [one.shape for one in real[:3]]
+    assert real[3].numel() > 0
+    assert fake[3].numel() == 0
+
+
 # --------------------------------------------------------------------------------- checkpointing
 
 

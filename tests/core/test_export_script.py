@@ -130,6 +130,49 @@ STACKS: dict[str, tuple[list[int], Layers]] = {
         [6],
         [layer("residual", layers=[layer("linear", out_features=6), layer("tanh")])] * 6,
     ),
+    "attention": (
+        [3, 4],
+        [
+            layer("linear", out_features=8),
+            layer("multihead_attention", num_heads=2, dropout=0.2),
+            layer("tanh"),
+            layer("multihead_attention", num_heads=1, bias=False),
+            layer("transformer_encoder_layer", nhead=2, dim_feedforward=6, activation="gelu"),
+            layer("flatten"),
+            HEAD,
+        ],
+    ),
+    "encoders": (
+        [3, 4],
+        [
+            layer("linear", out_features=8),
+            layer("transformer_encoder_layer", dim_feedforward=6),
+            layer("transformer_encoder_layer", dim_feedforward=6),
+            layer(
+                "transformer_encoder_layer",
+                dim_feedforward=6,
+                norm_first=True,
+                bias=False,
+                dropout=0.0,
+                layer_norm_eps=1e-3,
+            ),
+            layer("flatten"),
+            HEAD,
+        ],
+    ),
+    "recurrent": (
+        [4, 3],
+        [
+            layer("lstm", hidden_size=4, bidirectional=True, num_layers=2),
+            layer("tanh"),
+            layer("gru", hidden_size=4, bias=False),
+            layer("dropout", p=0.2),
+            layer("gru", hidden_size=3, bidirectional=True),
+            layer("lstm", hidden_size=3, bias=False),
+            layer("flatten"),
+            HEAD,
+        ],
+    ),
     "deep": ([6], [layer("linear", out_features=6), layer("tanh")] * 8),
 }
 CHECKPOINTINGS = ("none", "torch", "rematerialize")
@@ -459,6 +502,32 @@ def test_that_the_presets_are_the_same(preset: Preset) -> None:
     if isinstance(preset.spec.workload, Maml):
         small |= {"workload.tasks": 2, "workload.inner_steps": 2}
     assert_same(preset.spec.with_changes(small))
+
+
+@pytest.mark.parametrize(("kind", "states"), [("lstm", 2), ("gru", 1)])
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_that_recurrence_is_written_out_for_accelerators(
+    kind: str, states: int, both_ways: bool
+) -> None:
+    """Where it cannot run here, the functions that it would run are those of torch all the same."""
+    layers = [layer(kind, hidden_size=4, num_layers=2, bidirectional=both_ways), layer("flatten")]
+    model = {"input_shape": [3, 5], "layers": [*layers, HEAD]}
+    document = {"model": model, "workload": {"kind": "nested_gradient", "order": 2}}
+    names = module(RunSpec.from_json(json.dumps(document | {"device": "auto"})))
+    torch.manual_seed(0)
+    recurrent = getattr(torch.nn, kind.upper())(5, 4, 2, batch_first=True, bidirectional=both_ways)
+    x = torch.randn(2, 3, 5)
+
+    found = names["step_by_step"](
+        x, tuple(recurrent.parameters()), names[f"{kind}_cell"], states, 4, 2, both_ways
+    )
+
+    torch.testing.assert_close(found, recurrent(x)[0])
+    alone = script(RunSpec.from_json(json.dumps(document | {"device": "cuda:0"})))
+    assert "step_by_step(x, weights" in alone
+    assert "_VF" not in alone
+    at_first = document | {"device": "cuda:0", "workload": {"kind": "nested_gradient", "order": 1}}
+    assert "step_by_step" not in script(RunSpec.from_json(json.dumps(at_first)))
 
 
 # -------------------------------------------------------------------------------- the same data

@@ -35,6 +35,8 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "digits-anil",
         "digits-darts",
         "conv-order-2",
+        "transformer-order-2",
+        "lstm-order-2",
         "deep-mlp",
         "deep-mlp-rematerialize",
         "hvp-conv",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from core.export.script.layers import Applied, Surroundings, applied, is_tracked
+from core.export.script.sequences import ALL_WEIGHTS
 from core.export.script.source import INDENT, call, stretches
 from core.spec.derivation import Derivation
 from core.spec.layers import LayerRow, LayerSpec, Mixed, Residual, leaves
@@ -152,5 +153,16 @@ def _call(function: Applied, before: str, own: Sequence[str], depth: int) -> lis
     lines = [f"{INDENT * depth}{line}" for line in function.before]
     if not function.function:
         return [*lines, f"{INDENT * depth}{before}x"]
-    arguments = [argument.format(*own) for argument in function.arguments]
+    arguments = [
+        _slice(own) if argument == ALL_WEIGHTS else argument.format(*own)
+        for argument in function.arguments
+    ]
     return [*lines, *call(before, function.function, arguments, depth)]
+
+
+def _slice(weights: Sequence[str]) -> str:
+    """Neighbours such as ``p[i + 2]`` and ``p[i + 3]`` as one argument: ``*p[i + 2 : i + 4]``."""
+    first, last = (weight.partition("[")[2].rstrip("]") for weight in (weights[0], weights[-1]))
+    before, _, position = last.rpartition(" ")
+    end = f"{before} {int(position) + 1}".strip()
+    return f"*p[{first} : {end}]" if before else f"*p[{first}:{end}]"

@@ -30,6 +30,7 @@ _OTHERS = (
     (r"\bprofile\(", "from torch.autograd.profiler import profile"),
     (r"\bF\.", "from torch.nn import functional as F"),
     (r"\bforward_ad\.", "from torch.autograd import forward_ad"),
+    (r"\bsdpa_kernel\(", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
     (r"\bcheckpoint\(", "from torch.utils.checkpoint import checkpoint"),
 )
 

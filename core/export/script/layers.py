@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from core.export.script import sequences
 from core.export.script.source import INDENT, quoted, tuple_of
 from core.spec import layers as spec
 from core.spec.derivation import Derivation
@@ -110,6 +111,14 @@ def _trailing_module(name: str) -> Callable[[Any, Shape], str]:
     return build
 
 
+def _sequence_module(name: str, sizes: str, fields: str) -> Callable[[Any, Shape], str]:
+    def build(layer: Any, shape: Shape) -> str:
+        given = [getattr(layer, size) for size in sizes.split()]
+        return _new(name, shape[1], *given, *_named(layer, fields), "batch_first=True")
+
+    return build
+
+
 _MODULES: dict[type[LayerSpec], Callable[[Any, Shape], str]] = {
     spec.Linear: lambda layer, shape: _new(
         "Linear", shape[-1], layer.out_features, *_named(layer, "bias")
@@ -148,6 +157,14 @@ _MODULES: dict[type[LayerSpec], Callable[[Any, Shape], str]] = {
     ),
     spec.Residual: lambda layer, shape: _composed("Residual", layer, shape),
     spec.Mixed: lambda layer, shape: _composed("Mixed", layer, shape),
+    spec.MultiheadAttention: _sequence_module("MultiheadAttention", "num_heads", "dropout bias"),
+    spec.TransformerEncoderLayer: _sequence_module(
+        "TransformerEncoderLayer",
+        "nhead dim_feedforward",
+        "dropout activation layer_norm_eps norm_first bias",
+    ),
+    spec.LSTM: _sequence_module("LSTM", "hidden_size", "num_layers bias bidirectional"),
+    spec.GRU: _sequence_module("GRU", "hidden_size", "num_layers bias bidirectional"),
 }
 
 
@@ -239,6 +256,14 @@ def _batch_norm(layer: spec.BatchNorm, around: Surroundings) -> Applied:
     return Applied("F.batch_norm", ("x", *statistics, *own, *settings), weights, before)
 
 
+def _of_sequences(
+    function: str, arguments: Callable[[Any], tuple[str, ...]]
+) -> Callable[[Any, Surroundings], Applied]:
+    return lambda layer, around: Applied(
+        function, arguments(layer), len(layer.parameter_shapes(around.shape))
+    )
+
+
 _FUNCTIONS: dict[type[LayerSpec], Callable[[Any, Surroundings], Applied]] = {
     spec.Linear: lambda layer, _: _weighted("F.linear", 1 + layer.bias),
     spec.Conv1d: _convolve("F.conv1d"),
@@ -266,4 +291,8 @@ _FUNCTIONS: dict[type[LayerSpec], Callable[[Any, Surroundings], Applied]] = {
     spec.GroupNorm: _group_norm,
     spec.InstanceNorm: _instance_norm,
     spec.Embedding: lambda layer, _: _weighted("F.embedding", 1, *_named(layer, "sparse")),
+    spec.MultiheadAttention: _of_sequences("attention", sequences.attention_arguments),
+    spec.TransformerEncoderLayer: _of_sequences("encoder_layer", sequences.encoder_arguments),
+    spec.LSTM: _of_sequences("lstm", sequences.recurrent_arguments),
+    spec.GRU: _of_sequences("gru", sequences.recurrent_arguments),
 }

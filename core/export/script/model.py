@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from core.export.script import sequences
 from core.export.script.composites import Functions, classes, layer_lines, loop
 from core.export.script.layers import RUNNING, Applied, is_tracked, module
 from core.export.script.source import INDENT, WIDTH, call, laid_out, stretches
@@ -52,10 +53,13 @@ def network(spec: RunSpec) -> Network:
     kinds = model.functions | {spec.loss}
     rewritten = sorted(kind for kind in kinds if way.rewrites(kind))
     by_modules = not (rewritten or _computes_again(spec) or _moves_weights(spec))
+    by_modules &= not any(layer.kind in sequences.UNCHAINED for layer in model.leaves)
+    by_modules &= not (way.by_math_kernel and "multihead_attention" in kinds)
     if by_modules:
         loss = f"{_LOSSES[spec.loss]}(network(x), y)"
         return Network(tuple(blocks), loss, random, tracked, updates)
     blocks += definitions(rewritten, running=tracked)
+    blocks += sequences.definitions(model.leaves, way, spec.device)
     functions = Functions(model, way, updates)
     blocks += functions.definitions
     head, written_out = _head(spec), spec.loss in rewritten

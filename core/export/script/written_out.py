@@ -9,10 +9,10 @@ def definitions(kinds: Iterable[str], *, running: bool) -> list[str]:
     """The sources of what stands in for kinds of layers and losses.
 
     Args:
-        kinds: those that are written out.
+        kinds: those that are written out; of what is not here, the layer itself is.
         running: whether some norm has running statistics.
     """
-    sources = dict.fromkeys(_SOURCES[kind] for kind in kinds)
+    sources = dict.fromkeys(_SOURCES[kind] for kind in kinds if kind in _SOURCES)
     return [_WITH_STATISTICS if running and text is _PLAIN else text for text in sources]
 
 

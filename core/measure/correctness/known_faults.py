@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from core.results.forecast import Finding
+from core.spec.derivation import BY_MATH_KERNEL, NO_FUSED_ATTENTION
 
 Mode = Literal["reverse_over_reverse", "forward_over_reverse", "reverse_over_forward"]
 """The last two take one derivative of the ``order`` forward: the outermost or the innermost."""
@@ -189,15 +190,14 @@ FAULTS: Final = (
         frozenset({"aten::_ctc_loss"}),
     ),
     Fault(
-        "fused attention has no second derivative (pytorch/pytorch#116350)",
+        NO_FUSED_ATTENTION,
         "enter torch.nn.attention.sdpa_kernel(SDPBackend.MATH) around the computation",
         _EVERY_MODE,
         FUSED_ATTENTION,
     ),
     Fault(
-        "fused attention has no second derivative (pytorch/pytorch#116350)",
-        "so the engine switches to the math kernel by itself, which is right; memory and time "
-        "differ from those of the fused one",
+        NO_FUSED_ATTENTION,
+        BY_MATH_KERNEL,
         _EVERY_MODE,
         frozenset({_MATH_ATTENTION}),
         severity="note",

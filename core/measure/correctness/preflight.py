@@ -37,7 +37,7 @@ from core.results.forecast import Finding
 from core.spec.declaration import InvalidSpec
 from core.spec.derivation import Derivation, Tangents
 from core.spec.layers import Embedding, LayerSpec, Shape, ShapeError
-from core.spec.notices import layer_notices
+from core.spec.notices import Notice, device_notices, layer_notices
 from core.spec.run import RunSpec
 
 _EXAMPLES: Final = 2
@@ -97,12 +97,13 @@ def preflight(spec: RunSpec) -> tuple[Finding, ...]:
 
 def _findings(asked: RunSpec) -> Iterator[Finding]:
     spec = asked.as_computed()
+    elsewhere = tuple[Notice, ...]()
     try:
-        resolve(spec.device)
+        elsewhere = tuple(device_notices(spec, resolve(spec.device).type))
     except InvalidSpec as error:
         for problem in error.problems:
             yield Finding(severity="error", layer=None, sentence=problem.sentence)
-    for notice in layer_notices(asked):
+    for notice in (*layer_notices(asked), *elsewhere):
         yield Finding(severity=notice.severity, layer=notice.layer, sentence=notice.sentence)
     way = spec.workload.derivation
     use = Use(spec.workload.derivative_order, _MODES[way.tangents], _mitigations(spec))

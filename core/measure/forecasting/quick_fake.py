@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from typing_extensions import override
 
 from core.measure.memory.alone import POINTWISE
-from core.measure.memory.calls import Call, TensorLike, call_of
+from core.measure.memory.calls import RECURRENT, Call, TensorLike, call_of
 from core.measure.watching import Watching
 
 _CPU = torch.device("cpu")
@@ -170,6 +170,10 @@ def _worked_out(
         output, given = _on_meta(func, args, keywords), dict[int, torch.Tensor]()
     else:
         output, given = _in_torchs_mode(func, args, keywords)
+    if func is RECURRENT and torch.is_grad_enabled():
+        # WORKAROUND: torch's mode leaves the workspace empty; the kernel's true size comes later.
+        output = (*output[:3], torch.empty(1, dtype=torch.uint8, device="meta"))
+        given.clear()  # the storages that were given for arguments may be those of results by now
 
     def own(tensor: torch.Tensor) -> torch.Tensor | None:
         """The same without numbers; one that shares an argument's storage still shares it."""

@@ -151,7 +151,7 @@ def _ready(call: Call, device: torch.device) -> Callable[[], float] | None:
     def once() -> float:
         _wait(device)
         start = time.perf_counter()
-        output = call.operation(*arguments, **keywords)
+        output = call.run(arguments, keywords)
         _wait(device)
         seconds = time.perf_counter() - start
         del output
@@ -198,7 +198,7 @@ def _marked(call: Call) -> tuple[int, ...] | None:
     with suppress(*_REFUSALS):
         arguments, keywords = rebuild(call, _CPU)
         with record_function(_MARK):
-            output = call.operation(*arguments, **keywords)
+            output = call.run(arguments, keywords)
         return _new_bytes(output, [*arguments, *keywords.values()])
     return None
 
@@ -234,7 +234,7 @@ def _allocated_on(device: torch.device, call: Call) -> Allocated | None:
         _wait(device)
         torch.accelerator.reset_peak_memory_stats(device)
         before = torch.accelerator.memory_allocated(device)
-        output = call.operation(*arguments, **keywords)
+        output = call.run(arguments, keywords)
         _wait(device)
         highest = torch.accelerator.max_memory_allocated(device) - before
         returned = _new_bytes(output, [*arguments, *keywords.values()])

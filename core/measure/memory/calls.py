@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 
@@ -72,6 +72,13 @@ class Call(NamedTuple):
         parts += [f"{name}={_text(value)}" for name, value in self.keywords]
         return f"{self.name}({', '.join(parts)})"
 
+    def run(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        """Calls the operation with arguments that `rebuild` made."""
+        if self.operation not in RECURRENT_OPERATIONS or not keywords:
+            return self.operation(*arguments, **keywords)
+        with torch.set_grad_enabled(keywords[_GRADIENTS]):
+            return self.operation(*arguments)
+
     def tensors(self) -> Iterator[TensorLike]:
         """All tensors among the arguments."""
         yield from _tensor_likes(self.arguments)
@@ -82,6 +89,8 @@ def call_of(
     operation: Any, arguments: Sequence[Any], keywords: Mapping[str, Any] | None = None
 ) -> Call:
     """The call as a value that holds no tensor."""
+    if operation in RECURRENT_OPERATIONS:
+        return _recurrent(operation, arguments)
     return Call(
         operation,
         tuple([_like(argument) for argument in arguments]),
@@ -104,6 +113,8 @@ def rebuild(call: Call, device: torch.device) -> tuple[list[Any], dict[str, Any]
     Floating-point tensors are full of halves, whole numbers are zeros: indices of anything.
     """
     arguments = [_built(argument, device) for argument in call.arguments]
+    if call.operation is RECURRENT_BACKWARD:
+        arguments[-1] = _workspace(arguments)
     return arguments, {name: _built(value, device) for name, value in call.keywords}
 
 
@@ -166,3 +177,31 @@ def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_text(item) for item in value)}]"
     return repr(value)
+
+
+# ------------------------------------------------------------------------- the LSTM of oneDNN
+
+RECURRENT: Final = torch.ops.aten.mkldnn_rnn_layer.default
+RECURRENT_BACKWARD: Final = torch.ops.aten.mkldnn_rnn_layer_backward.default
+RECURRENT_OPERATIONS: Final = (RECURRENT, RECURRENT_BACKWARD)
+_NO_WORKSPACE: Final = TensorLike((0,), (1,), torch.uint8)
+_GRADIENTS: Final = "gradients"
+"""Not an argument: whether gradients are on, without which the forward pass leaves no workspace."""
+
+
+def _recurrent(operation: Any, arguments: Sequence[Any]) -> Call:
+    """The call without the workspace, whose size fake tensors do not know."""
+    if operation is RECURRENT_BACKWARD:
+        like = tuple([_like(argument) for argument in arguments[:-1]])
+        return Call(operation, (*like, _NO_WORKSPACE), ())
+    like = tuple([_like(argument) for argument in arguments])
+    return Call(operation, like, ((_GRADIENTS, torch.is_grad_enabled()),))
+
+
+def _workspace(arguments: list[Any]) -> torch.Tensor:
+    """What the forward pass leaves for the backward pass, which ends the process without it."""
+    reverse, mode, hidden, layers, biases, train, both, sizes, batch_first = arguments[13:22]
+    settings = (reverse, sizes, mode, hidden, layers, biases, both, batch_first, train)
+    with torch.enable_grad():
+        workspace: torch.Tensor = RECURRENT(*arguments[:7], *settings)[-1]
+    return workspace

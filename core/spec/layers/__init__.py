@@ -30,6 +30,7 @@ from core.spec.layers.composites import ALPHA, DEEPEST, Composite
 from core.spec.layers.kinds import LAYER_KINDS, Layer, Mixed, Residual
 from core.spec.layers.norms import BatchNorm, Dropout, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from core.spec.layers.pooling import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
+from core.spec.layers.sequences import GRU, LSTM, MultiheadAttention, TransformerEncoderLayer
 from core.spec.layers.settings import describe_settings, layer_from, parse_settings
 from core.spec.layers.weights import Conv1d, Conv2d, Embedding, Linear
 
@@ -37,7 +38,9 @@ __all__ = [
     "ALPHA",
     "DEEPEST",
     "GELU",
+    "GRU",
     "LAYER_KINDS",
+    "LSTM",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm",
@@ -58,6 +61,7 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Mixed",
+    "MultiheadAttention",
     "Pair",
     "RMSNorm",
     "ReLU",
@@ -69,6 +73,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "TransformerEncoderLayer",
     "describe_settings",
     "keyed",
     "layer_from",

@@ -20,6 +20,11 @@ class Identity(Elementwise):
     title: ClassVar[str] = "Identity"
     kind: Literal["identity"] = "identity"
 
+    @override
+    def held_numbers(self, input_shape: Shape, order: int) -> int:
+        # The input itself takes no memory of its own.
+        return 0
+
 
 class ReLU(Elementwise):
     """max(0, x)."""

@@ -36,12 +36,16 @@ class LayerSpec(Spec):
 
     title: ClassVar[str]
     group: ClassVar[str]
-    random: ClassVar[bool] = False
     takes_whole_numbers: ClassVar[bool] = False
     parts_field: ClassVar[str] = ""
     """The field that holds the layers which this one is made of; empty for most."""
 
     kind: str
+
+    @property
+    def random(self) -> bool:
+        """Whether it draws random numbers."""
+        return False
 
     @property
     def parts(self) -> tuple[LayerSpec, ...]:
@@ -75,6 +79,16 @@ class LayerSpec(Spec):
         """Shapes of the running statistics by their ``torch.nn`` names."""
         del input_shape
         return {}
+
+    def held_numbers(self, input_shape: Shape, order: int) -> int:
+        """Numbers of the largest tensor that it certainly makes of one example.
+
+        Args:
+            input_shape: without the batch.
+            order: how often it is differentiated.
+        """
+        del order
+        return math.prod(self.output_shape(input_shape))
 
     def parameter_count(self, input_shape: Shape) -> int:
         """Number of trainable values."""

@@ -33,6 +33,7 @@ from core.spec.layers.composites import (
 )
 from core.spec.layers.norms import BatchNorm, Dropout, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from core.spec.layers.pooling import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
+from core.spec.layers.sequences import GRU, LSTM, MultiheadAttention, TransformerEncoderLayer
 from core.spec.layers.weights import Conv1d, Conv2d, Embedding, Linear
 
 
@@ -131,6 +132,10 @@ Layer = Annotated[
     | RMSNorm
     | InstanceNorm
     | Embedding
+    | MultiheadAttention
+    | TransformerEncoderLayer
+    | LSTM
+    | GRU
     | Residual
     | Mixed,
     Field(discriminator="kind"),

@@ -22,11 +22,15 @@ class Dropout(Elementwise):
 
     title: ClassVar[str] = "Dropout"
     group: ClassVar[str] = "Norms and noise"
-    random: ClassVar[bool] = True
     kind: Literal["dropout"] = "dropout"
     p: float = declare(
         0.5, label="Probability", help="Share of values set to zero.", minimum=0, maximum=0.999
     )
+
+    @property
+    @override
+    def random(self) -> bool:
+        return self.p > 0
 
 
 class _Norm(LayerSpec):

@@ -92,3 +92,8 @@ class Flatten(LayerSpec):
     @override
     def output_shape(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
+
+    @override
+    def held_numbers(self, input_shape: Shape, order: int) -> int:
+        # A view has no memory of its own.
+        return 0

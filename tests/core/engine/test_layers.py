@@ -21,6 +21,7 @@ from tests import oracles
 LINE = (6,)
 CURVE = (2, 8)
 IMAGE = (2, 6, 6)
+SEQUENCE = (3, 4)
 
 # The input of the kind, and its settings.
 CASES: dict[str, tuple[tuple[int, ...], dict[str, object]]] = {
@@ -68,8 +69,30 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, object]]] = {
         {"kind": "conv2d", "out_channels": 2, "padding": 1},
         {"kind": "residual", "layers": [{"kind": "batch_norm"}, {"kind": "gelu"}]},
         {"kind": "mixed", "candidates": [{"kind": "sigmoid"}, {"kind": "identity"}]}]}),
+    "self-attention": (SEQUENCE, {"kind": "multihead_attention", "num_heads": 2}),
+    "self-attention with dropout": (SEQUENCE, {"kind": "multihead_attention", "num_heads": 1,
+                                               "dropout": 0.3, "bias": False}),
+    "encoder": (SEQUENCE, {"kind": "transformer_encoder_layer", "nhead": 2, "dropout": 0.0,
+                           "dim_feedforward": 5, "activation": "gelu"}),
+    "encoder with dropout": (SEQUENCE, {"kind": "transformer_encoder_layer", "nhead": 2,
+                                        "dropout": 0.2, "dim_feedforward": 5,
+                                        "activation": "gelu", "norm_first": True, "bias": False,
+                                        "layer_norm_eps": 0.01}),
+    "encoder with kinks": (SEQUENCE, {"kind": "transformer_encoder_layer", "nhead": 4,
+                                      "dim_feedforward": 5}),
+    "lstm": (SEQUENCE, {"kind": "lstm", "hidden_size": 3}),
+    "lstm both ways": (SEQUENCE, {"kind": "lstm", "hidden_size": 2, "num_layers": 2,
+                                  "bidirectional": True}),
+    "lstm without bias": (SEQUENCE, {"kind": "lstm", "hidden_size": 2, "num_layers": 2,
+                                     "bias": False}),
+    "gru": (SEQUENCE, {"kind": "gru", "hidden_size": 3}),
+    "gru both ways": (SEQUENCE, {"kind": "gru", "hidden_size": 2, "num_layers": 2,
+                                 "bidirectional": True}),
+    "gru without bias": (SEQUENCE, {"kind": "gru", "hidden_size": 2, "num_layers": 2,
+                                    "bias": False}),
 }  # fmt: skip
-SMOOTH = [name for name in CASES if name not in ("relu", "leaky_relu", "max_pool2d", "mixed")]
+KINKED = ("relu", "leaky_relu", "max_pool2d", "mixed", "encoder with kinks")
+SMOOTH = [name for name in CASES if name not in KINKED]
 
 
 def problem(
@@ -84,6 +107,7 @@ def problem(
     before: list[dict[str, object]] = {
         LINE: [{"kind": "linear", "out_features": 6}],
         CURVE: [{"kind": "conv1d", "out_channels": 2, "kernel_size": 3, "padding": 1}],
+        SEQUENCE: [{"kind": "linear", "out_features": 4}],
         IMAGE: [{"kind": "conv2d", "out_channels": 2, "kernel_size": 3, "padding": 1}],
     }.get(shape, [])
     after = [{"kind": "flatten"}, {"kind": "linear", "out_features": 3}, {"kind": "sigmoid"}]
@@ -168,7 +192,7 @@ def test_that_a_layer_computes_what_its_torch_module_computes(case: str, order: 
     made.reset()
     found = made.stack.forward(made.parameters, made.buffers, x, Silent())
     torch.manual_seed(made.spec.measure.seed)
-    right = module(x)
+    right = oracles.in_turn(module, x)
 
     assert found.shape == (5, *made.spec.model.output_shape)
     assert oracles.relative_error([found], [right]) <= 1e-14

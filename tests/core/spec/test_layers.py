@@ -8,7 +8,9 @@ from torch import nn
 
 from core.spec.declaration import InvalidSpec
 from core.spec.layers import (
+    GRU,
     LAYER_KINDS,
+    LSTM,
     AdaptiveAvgPool2d,
     AvgPool2d,
     BatchNorm,
@@ -23,12 +25,30 @@ from core.spec.layers import (
     LayerSpec,
     Linear,
     MaxPool2d,
+    MultiheadAttention,
     RMSNorm,
     ShapeError,
     Softmax,
+    TransformerEncoderLayer,
     describe_settings,
     parse_settings,
 )
+
+
+class Alone(nn.Module):
+    """The output of a module that returns more, with the names of its own parameters."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.whole = module
+
+    def named_parameters(self, *arguments, **keywords):
+        return self.whole.named_parameters(*arguments, **keywords)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        is_attention = isinstance(self.whole, nn.MultiheadAttention)
+        return self.whole(x, x, x)[0] if is_attention else self.whole(x)[0]
+
 
 CASES = [
     (Linear(out_features=7, bias=False), (5, 3), nn.Linear(3, 7, bias=False)),
@@ -56,6 +76,25 @@ CASES = [
     (InstanceNorm(affine=True), (6, 4, 4), nn.InstanceNorm2d(6, affine=True)),
     (Embedding(num_embeddings=11, embedding_dim=3), (6,), nn.Embedding(11, 3)),
     (Softmax(dim=1), (6, 2), nn.Softmax(1)),
+    (MultiheadAttention(num_heads=3), (5, 6), Alone(nn.MultiheadAttention(6, 3))),
+    (MultiheadAttention(bias=False), (5, 8), Alone(nn.MultiheadAttention(8, 4, bias=False))),
+    (TransformerEncoderLayer(), (5, 8), nn.TransformerEncoderLayer(8, 4)),
+    (
+        TransformerEncoderLayer(nhead=2, dim_feedforward=7, bias=False),
+        (5, 6),
+        nn.TransformerEncoderLayer(6, 2, 7, bias=False),
+    ),
+    (LSTM(hidden_size=7), (5, 3), Alone(nn.LSTM(3, 7, batch_first=True))),
+    (
+        LSTM(hidden_size=4, num_layers=3, bidirectional=True),
+        (5, 3),
+        Alone(nn.LSTM(3, 4, 3, batch_first=True, bidirectional=True)),
+    ),
+    (
+        GRU(hidden_size=4, num_layers=2, bias=False),
+        (5, 3),
+        Alone(nn.GRU(3, 4, 2, bias=False, batch_first=True)),
+    ),
 ]
 
 
@@ -107,6 +146,11 @@ def test_that_convolutions_of_any_size_agree_with_torch_or_are_refused(
         (InstanceNorm(), (4,), "instance_norm takes an input of shape"),
         (Softmax(dim=3), (4, 5), "softmax has no axis 3"),
         (Linear(), (), "at least one axis"),
+        (MultiheadAttention(), (8,), "takes an input of shape (sequence, features), but gets 8."),
+        (MultiheadAttention(num_heads=3), (5, 8), "num_heads 3 must divide the 8 features"),
+        (TransformerEncoderLayer(nhead=5), (4, 8), "nhead 5 must divide the 8 features of the "),
+        (LSTM(), (2, 3, 4), "lstm takes an input of shape (sequence, features), but gets 2×3×4."),
+        (GRU(), (), "gru takes an input of shape (sequence, features)"),
     ],
 )
 def test_that_a_layer_that_does_not_fit_says_why(layer, shape, sentence) -> None:
@@ -156,3 +200,25 @@ def test_that_wrong_settings_are_one_sentence(kind, text, sentence) -> None:
 def test_that_a_changed_advanced_setting_is_shown() -> None:
     assert describe_settings(Conv2d(stride=2)) == "16, kernel_size=3, stride=2, padding=0"
     assert describe_settings(Dropout(p=0.25)) == "0.25"
+    assert describe_settings(LSTM(hidden_size=8, num_layers=2)) == "8, num_layers=2"
+    encoder = TransformerEncoderLayer(activation="gelu", norm_first=True)
+    line = "4, dim_feedforward=2048, dropout=0.1, activation=gelu, norm_first=true"
+    assert describe_settings(encoder) == line
+    assert parse_settings("transformer_encoder_layer", line) == encoder
+
+
+def test_that_a_layer_is_random_where_it_sets_something_to_zero() -> None:
+    random = [
+        Dropout(),
+        MultiheadAttention(dropout=0.1),
+        TransformerEncoderLayer(),
+    ]
+    certain = [
+        Dropout(p=0.0),
+        MultiheadAttention(),
+        TransformerEncoderLayer(dropout=0.0),
+        LSTM(),
+        Linear(),
+    ]
+    assert all(layer.random for layer in random)
+    assert not any(layer.random for layer in certain)

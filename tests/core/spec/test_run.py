@@ -15,7 +15,7 @@ from core.spec.declaration import InvalidSpec, Spec, declared_fields
 from core.spec.layers import LAYER_KINDS, Conv2d
 from core.spec.measure import Measure
 from core.spec.mitigations import Checkpointing
-from core.spec.notices import notices
+from core.spec.notices import device_notices, notices
 from core.spec.run import RunSpec
 from core.spec.size import least_bytes
 from core.spec.workloads import Maml, NestedGradient
@@ -381,6 +381,37 @@ def test_that_rewritten_norms_are_announced_from_order_3_on() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["multihead_attention", "transformer_encoder_layer"])
+def test_that_the_math_kernel_of_attention_is_announced_from_order_2_on(kind: str) -> None:
+    value = spec([{"kind": kind}], input_shape=[5, 8], workload={"kind": "hvp"})
+    products = {"mode": "finite_difference", "kind": "hvp"}
+    assert "switches to the math kernel by itself" in notices(value)[0]
+    assert notices(value.with_changes({"workload": products})) == ()
+
+
+def test_that_parts_of_a_layer_that_are_written_out_are_named() -> None:
+    value = spec([{"kind": "transformer_encoder_layer"}], input_shape=[5, 8])
+    norms, kernel = notices(value.with_value("workload.order", "3"))
+    assert norms.startswith("layer_norm: torch's own derivative")
+    assert "math kernel" in kernel
+    inside = {"kind": "hvp", "mode": "reverse_over_forward"}
+    both = [each.partition(":")[0] for each in notices(value.with_changes({"workload": inside}))]
+    assert both[-2:] == ["layer_norm", "multihead_attention"]
+
+
+def test_that_what_is_done_about_recurrence_depends_on_the_device() -> None:
+    value = spec([{"kind": "lstm"}, {"kind": "gru"}], input_shape=[5, 8])
+    twice = value.with_value("workload.order", "2")
+
+    def found(spec: RunSpec, device: str) -> list[tuple[int | None, str]]:
+        return [(one.layer, one.sentence.partition(":")[0]) for one in device_notices(spec, device)]
+
+    assert found(twice, "cpu") == [(0, "lstm")]
+    assert found(twice.with_value("mitigation.precision", "float64"), "cpu") == []
+    assert found(twice, "cuda") == [(0, "lstm"), (1, "gru")]
+    assert found(value.with_value("workload.order", "1"), "cuda") == []
+
+
 def test_that_a_dense_gradient_in_place_of_a_wrong_sparse_one_is_announced() -> None:
     value = spec([{"kind": "embedding", "sparse": True}], workload={"kind": "maml", "order": 2})
     assert notices(value) == ()
@@ -395,6 +426,21 @@ def test_that_the_least_bytes_of_a_linear_map_are_its_tensors() -> None:
     assert least.parameters == least.result == (4 * 3 + 3) * 4
     assert least.data == 10 * (4 + 3) * 4
     assert least.activations == 10 * 3 * 4
+
+
+@pytest.mark.parametrize("kind", ["multihead_attention", "transformer_encoder_layer"])
+def test_that_the_scores_of_attention_are_least_bytes_where_it_is_differentiated_twice(
+    kind: str,
+) -> None:
+    heads = {"nhead": 4, "dim_feedforward": 6} if kind.startswith("trans") else {"num_heads": 4}
+    data = {"kind": "synthetic", "batch_size": 10}
+    value = spec([{"kind": kind} | heads], input_shape=[50, 4], data=data)
+    once = least_bytes(value.with_value("workload.order", "1"))
+    twice = least_bytes(value.with_value("workload.order", "2"))
+    assert once is not None
+    assert twice is not None
+    assert once.activations == 10 * 50 * (6 if kind.startswith("trans") else 4) * 4
+    assert twice.activations == 10 * 4 * 50 * 50 * 4
 
 
 @settings(deadline=None, max_examples=200)

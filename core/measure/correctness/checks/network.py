@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.measure.correctness.checks import sequences
 from core.spec import layers as spec
 from core.spec.layers import LayerSpec
 from core.spec.model import StackModel
@@ -185,4 +186,8 @@ _LAYERS: dict[type[LayerSpec], _Plain] = {
     spec.Embedding: lambda layer, own, x: own["weight"][x],
     spec.Residual: lambda layer, own, x: x + _one_after_the_other(layer.layers, own, x),
     spec.Mixed: _mixed,
+    spec.MultiheadAttention: sequences.attention,
+    spec.TransformerEncoderLayer: sequences.encoder,
+    spec.LSTM: sequences.lstm,
+    spec.GRU: sequences.gru,
 }

@@ -9,7 +9,8 @@ from typing import Any
 
 from core.spec.data import DigitsData, SyntheticData
 from core.spec.declaration import dotted
-from core.spec.layers import Embedding, LayerSpec, keyed, leaves
+from core.spec.layers import GRU, LSTM, Embedding, LayerSpec, TransformerEncoderLayer, keyed, leaves
+from core.spec.layers.base import LayerRow
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -47,6 +48,9 @@ _FLOPS = 8e9
 _BYTES_PER_S = 4e9
 _LAYER_S = 30e-6
 _NORM_LAYERS = 3
+_CELL_LAYERS = 4
+_ENCODER_LAYERS = 20
+_BY_POSITION = ("linear", "multihead_attention", "transformer_encoder_layer", "lstm", "gru")
 """Nominal speeds of one CPU thread, in which a norm takes as long as several other layers. They are
 not measured: what is checked must not depend on the machine's mood."""
 
@@ -179,7 +183,7 @@ def _narrow_layers(spec: RunSpec, shrink: int, free: bool) -> dict[str, Any]:
     sizes = {
         (path, name): int(getattr(layer, name))
         for path, layer in keyed(spec.model.layers, ("model", "layers"))
-        for name in ("out_features", "out_channels", "embedding_dim")
+        for name in ("out_features", "out_channels", "embedding_dim", "hidden_size")
         if name in type(layer).model_fields
     }
     if not free and sizes:
@@ -189,6 +193,11 @@ def _narrow_layers(spec: RunSpec, shrink: int, free: bool) -> dict[str, Any]:
     widths = {
         dotted((*path, name)): _shrunk(size, shrink, divisor)
         for (path, name), size in sizes.items()
+    }
+    widths |= {
+        dotted((*path, "dim_feedforward")): _shrunk(layer.dim_feedforward, shrink, 1)
+        for path, layer in keyed(spec.model.layers, ("model", "layers"))
+        if isinstance(layer, TransformerEncoderLayer)
     }
     if free:
         widths |= {
@@ -200,11 +209,11 @@ def _narrow_layers(spec: RunSpec, shrink: int, free: bool) -> dict[str, Any]:
 
 
 def _divisor(spec: RunSpec) -> int:
-    """What widths stay a multiple of: all groups of channels."""
+    """What widths stay a multiple of: all groups of channels, all heads."""
     groups = [
         getattr(layer, name)
         for layer in spec.model.leaves
-        for name in ("groups", "num_groups")
+        for name in ("groups", "num_groups", "num_heads", "nhead")
         if name in type(layer).model_fields
     ]
     return math.lcm(*groups)
@@ -225,7 +234,7 @@ def _loss_s(spec: RunSpec) -> float:
         shape, output = row.input_shape or (), row.output_shape or ()
         kind = row.layer.kind
         positions = 1
-        if kind == "linear":
+        if kind in _BY_POSITION:
             positions = math.prod(shape[:-1])
         elif kind in ("conv1d", "conv2d"):
             positions = math.prod(output[1:])
@@ -233,7 +242,7 @@ def _loss_s(spec: RunSpec) -> float:
             operations += 2.0 * (row.parameters or 0) * positions
         operations += 20.0 * math.prod(output)
         parameters += row.parameters or 0
-        layers += _NORM_LAYERS if kind.endswith("norm") else 1
+        layers += _as_many_layers(row)
     weights_s = parameters * 8 / _BYTES_PER_S + layers * _LAYER_S
     workload = spec.workload
     if not isinstance(workload, Maml):
@@ -241,6 +250,17 @@ def _loss_s(spec: RunSpec) -> float:
     inner_s = _GROWTH[1] * (workload.support * operations / _FLOPS + weights_s)
     query_s = workload.query * operations / _FLOPS + weights_s
     return workload.tasks * (workload.inner_steps * inner_s + query_s)
+
+
+def _as_many_layers(row: LayerRow) -> int:
+    """How many plain layers take as long, where what is computed is little."""
+    layer = row.layer
+    if isinstance(layer, LSTM | GRU):
+        steps = (row.input_shape or (0,))[0] * layer.num_layers * layer.directions
+        return steps * _CELL_LAYERS
+    if isinstance(layer, TransformerEncoderLayer):
+        return _ENCODER_LAYERS
+    return _NORM_LAYERS if layer.kind.endswith("norm") else 1
 
 
 def _extent(spec: RunSpec, copy: RunSpec) -> str:

@@ -7,12 +7,13 @@ from core.spec.run import RunSpec
 
 _Layer = dict[str, object]
 _ACTIVATIONS = ["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid", "softplus", "softmax"]
-_SHAPES = {"line": [6], "curve": [4, 7], "image": [2, 6, 7], "words": [4]}
+_SHAPES = {"line": [6], "curve": [4, 7], "image": [2, 6, 7], "words": [4], "sequence": [3, 4]}
 _NORMS: dict[str, list[_Layer]] = {
     "line": [{"kind": "batch_norm"}, {"kind": "group_norm", "num_groups": 2}],
     "curve": [{"kind": "instance_norm"}, {"kind": "group_norm", "num_groups": 2}],
     "image": [{"kind": "batch_norm"}, {"kind": "instance_norm", "affine": True}],
     "words": [{"kind": "batch_norm"}],
+    "sequence": [{"kind": "batch_norm"}, {"kind": "instance_norm"}],
 }
 _WEIGHTS: dict[str, list[_Layer]] = {
     "line": [{"kind": "linear", "out_features": 4}],
@@ -24,6 +25,12 @@ _WEIGHTS: dict[str, list[_Layer]] = {
         {"kind": "adaptive_avg_pool2d", "output_size": 2},
     ],
     "words": [{"kind": "linear", "out_features": 4, "bias": False}],
+    "sequence": [
+        {"kind": "multihead_attention", "num_heads": 2, "dropout": 0.2},
+        {"kind": "transformer_encoder_layer", "nhead": 2, "dim_feedforward": 5},
+        {"kind": "lstm", "hidden_size": 2, "bidirectional": True},
+        {"kind": "gru", "hidden_size": 4},
+    ],
 }
 
 

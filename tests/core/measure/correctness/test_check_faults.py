@@ -12,8 +12,10 @@ from core.engine import (
     layers,
     meta_gradient,
     problem,
+    recurrent,
     rematerialize,
     segments,
+    sequences,
     stack,
 )
 from core.engine.gradients import Gradients
@@ -200,6 +202,36 @@ def test_that_torch_s_wrong_norms_are_found(
 
     assert check(spec(2, layers=ended, input_shape=shape), CPU).passed
     assert_found(spec(3, layers=ended, input_shape=shape), "Order 3")
+
+
+SEQUENCE: Layers = [{"kind": "flatten"}, {"kind": "linear", "out_features": 2}]
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["multihead_attention", "transformer_encoder_layer"])
+def test_that_attention_with_scores_a_little_too_large_is_found(
+    kind: str, order: int, monkeypatch: Patch
+) -> None:
+    right = sequences.self_attention
+
+    def wrong(x: torch.Tensor, in_weight: torch.Tensor, *others: object) -> torch.Tensor:
+        queries, rest = in_weight[:4], in_weight[4:]
+        return right(x, torch.cat([queries * (1 + LITTLE), rest]), *others)
+
+    monkeypatch.setattr(sequences, "self_attention", wrong)
+
+    assert_found(spec(order, layers=[{"kind": kind}, *SEQUENCE], input_shape=(3, 4)))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_that_a_recurrence_that_begins_elsewhere_is_found(
+    kind: str, order: int, monkeypatch: Patch
+) -> None:
+    right = recurrent._nothing
+    monkeypatch.setattr(recurrent, "_nothing", lambda *given: right(*given) + LITTLE)
+
+    assert_found(spec(order, layers=[{"kind": kind}, *SEQUENCE], input_shape=(3, 4)))
 
 
 # ----------------------------------------------------------------------------------------- MAML

@@ -14,6 +14,7 @@ from core.measure.correctness.checks.reduced import reduced
 from core.spec.layers import LAYER_KINDS
 from core.spec.presets import preset, presets
 from core.spec.run import RunSpec
+from tests import oracles
 from tests.core.engine.test_layers import CASES, problem
 from tests.core.measure.correctness.checked_specs import Layers, spec
 from tests.core.measure.correctness.random_stacks import random_run
@@ -111,7 +112,7 @@ def test_that_the_second_way_gives_the_output_of_torch(case: str) -> None:
     module.load_state_dict(made.parameters, strict=False)
 
     torch.manual_seed(3)
-    right = module(made.data[0])
+    right = oracles.in_turn(module, made.data[0])
     torch.manual_seed(3)
     found = output_of(made.spec.model, made.parameters, made.data[0])
 
@@ -223,6 +224,31 @@ def test_that_layers_within_layers_are_narrowed_alike(data: str) -> None:
     assert outer.out_features == inner[2].out_features < 2048
     assert inner[0].out_features < 4096
     assert copy.model.output_shape == (10,) or data == "synthetic"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"kind": "embedding", "num_embeddings": 30_000, "embedding_dim": 768},
+        {"kind": "lstm", "hidden_size": 384, "bidirectional": True},
+    ],
+    ids=lambda first: first["kind"],
+)
+def test_that_a_narrowed_transformer_keeps_its_heads(first: dict[str, object]) -> None:
+    heads = {"kind": "transformer_encoder_layer", "nhead": 12}
+    layers: Layers = [first, heads, {"kind": "multihead_attention", "num_heads": 8}]
+    shape = (512,) if first["kind"] == "embedding" else (512, 768)
+    ended: Layers = [*layers, {"kind": "flatten"}, {"kind": "linear", "out_features": 2}]
+    run = spec(2, layers=ended, input_shape=shape)
+
+    copy = reduced(run)
+
+    assert copy is not None
+    assert not copy.spec.problems()
+    _, encoder, attention, *_ = copy.spec.model.layers
+    assert (encoder.nhead, attention.num_heads) == (12, 8)  # type: ignore[union-attr]
+    assert encoder.dim_feedforward < 2048  # type: ignore[union-attr]
+    assert copy.weights < 1_000_000
 
 
 def test_that_a_deep_network_of_high_order_is_made_shallower() -> None:

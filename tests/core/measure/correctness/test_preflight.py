@@ -33,6 +33,10 @@ INPUT_SHAPES: dict[str, list[int]] = {
     "instance_norm": SIGNAL,
     "group_norm": SIGNAL,
     "embedding": WORDS,
+    "multihead_attention": SIGNAL,
+    "transformer_encoder_layer": SIGNAL,
+    "lstm": SIGNAL,
+    "gru": SIGNAL,
 }
 SETTINGS: dict[str, dict[str, object]] = {"group_norm": {"num_groups": 2}}
 LINEAR = {"kind": "linear", "out_features": 3}

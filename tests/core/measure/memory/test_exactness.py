@@ -21,7 +21,7 @@ from tests.core.measure.memory.exactness import (
 from tests.random_specs import random_maml, random_spec
 
 Layer = dict[str, object]
-LINE, CURVE, IMAGE = [12], [3, 14], [3, 8, 8]
+LINE, CURVE, IMAGE, SEQUENCE = [12], [3, 14], [3, 8, 8], [5, 8]
 LINEAR: Layer = {"kind": "linear", "out_features": 16}
 CONV1D: Layer = {"kind": "conv1d", "out_channels": 4, "padding": 1}
 CONV2D: Layer = {"kind": "conv2d", "out_channels": 4, "padding": 1}
@@ -74,6 +74,13 @@ STACKS: dict[str, tuple[list[int], list[Layer]]] = {
             "candidates": [TANH, {"kind": "residual", "layers": [LINEAR]}, {"kind": "identity"}],
         }
     ),
+    "multihead_attention": (SEQUENCE, [{"kind": "multihead_attention"}, TANH, *HEAD]),
+    "transformer_encoder_layer": (
+        SEQUENCE,
+        [{"kind": "transformer_encoder_layer", "dim_feedforward": 12}, TANH, *HEAD],
+    ),
+    "lstm": (SEQUENCE, [{"kind": "lstm", "hidden_size": 6, "bidirectional": True}, *HEAD]),
+    "gru": (SEQUENCE, [{"kind": "gru", "hidden_size": 6, "num_layers": 2}, *HEAD]),
 }
 CHECKPOINTING = ["none", "torch", "rematerialize"]
 ORDERS = {"none": (1, 2, 3), "torch": (1, 2), "rematerialize": (2, 3)}
