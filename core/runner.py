@@ -21,7 +21,9 @@ import torch
 from core.engine.computed import Computed
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
-from core.engine.workloads import compute, follow
+from core.engine.user_file import UserFileError, load
+from core.engine.user_module import completed
+from core.engine.workloads import compute, follow, own_step
 from core.found import Found, leak_sentence
 from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
@@ -30,6 +32,7 @@ from core.measure.machine.surroundings import environment
 from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.calls import Call
 from core.measure.memory.ledger import Ledger, PassCancelledError
+from core.measure.own_step import verdicts
 from core.measure.timing.clock import Clock, ClockJumped, Timed
 from core.measure.timing.conditions import ConditionsWatch
 from core.outlook import forecaster
@@ -51,12 +54,17 @@ from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
 from core.spec.notices import notices
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.size import least_bytes
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
 _MIB = 2**20
+NO_CHECK_OF_STEPS = "The result was not checked: only the user's file knows what its step computes."
+OWN_STEP = (
+    "The file defines step(module, batch): that is what is measured, in place of the workload."
+)
 LEARN_FIRST_S = 2.0
 """Seconds that a run spends at most on operations that its forecast does not know yet."""
 
@@ -120,6 +128,7 @@ class _Run:
         self._kernels = forecaster.kernels(device, spec.measure.threads)
         self._clock_s = time.perf_counter()
         self._computed: Computed | None = None
+        self._is_own_step = False
 
     def events(self) -> Iterator[Event]:
         found = self._found
@@ -143,7 +152,8 @@ class _Run:
         )
 
     def _end(self, outcome: Outcome, error: BaseException) -> None:
-        self._found.outcome, self._found.error = outcome, _first_sentence(error)
+        self._found.outcome = outcome
+        self._found.error = _undifferentiable(self._spec, error) or _first_sentence(error)
 
     def _passes(self) -> Iterator[Event]:
         for sentence in self._found.warnings:
@@ -152,6 +162,7 @@ class _Run:
         if refusal is not None:
             self._found.outcome, self._found.error = Outcome.OUT_OF_MEMORY, refusal
             return
+        yield from self._load()
         yield from self._forecast()
         too_large = None if self._force else too_large_sentence(self._found.forecast)
         if too_large is not None:
@@ -178,6 +189,20 @@ class _Run:
         if least is None or available is None or least.total <= available:
             return None
         return least.refusal(available, str(self._device))
+
+    def _load(self) -> Iterator[Event]:
+        """What the user's own model is like; nothing but this process runs its file."""
+        if not isinstance(self._spec.model, PythonModel):
+            return
+        yield self._stage("prepare")
+        self._spec = self._found.spec = completed(self._spec)
+        problems = self._spec.problems()
+        if problems:
+            raise UserFileError(" ".join(problem.sentence for problem in problems))
+        model = self._spec.model
+        if isinstance(model, PythonModel) and load(model).step is not None:
+            self._is_own_step = True
+            yield from self._warn([OWN_STEP])
 
     def _forecast(self) -> Iterator[Event]:
         """What the run will cost, before anything of it is computed."""
@@ -304,12 +329,15 @@ class _Run:
 
     def _follow(self, problem: Problem) -> Iterator[Event]:
         """What the workload draws besides, such as its learning curve."""
-        points = follow(problem)
-        if points is None:
+        found = verdicts(problem) if own_step.is_asked(problem) else follow(problem)
+        if found is None:
             return
         yield self._stage("follow")
         lost: set[tuple[str, str]] = set()
-        for point in points:
+        for point in found:
+            if isinstance(point, str):
+                yield from self._warn([point])
+                continue
             self._found.points.append(point)
             y = finite(point.y)
             if y is None and (point.chart, point.curve) not in lost:
@@ -340,8 +368,11 @@ class _Run:
 
     def _check(self) -> Iterator[Event]:
         """Whether the result is right, by an independent way."""
-        yield self._stage("check")
         self._computed = None
+        if self._is_own_step:
+            yield from self._absent("check", NO_CHECK_OF_STEPS)
+            return
+        yield self._stage("check")
         try:
             self._found.check = check(self._spec, self._device)
         except CheckUnavailable as reason:
@@ -389,6 +420,25 @@ def load_late_modules(spec: RunSpec) -> None:
     import_module("torch.fx.experimental.symbolic_shapes")
     if spec.mitigation.checkpointing.kind == "torch":
         import_module("torch._dynamo")
+
+
+_NO_DERIVATIVE = ("is not implemented", "double backward", "once_differentiable", "forward AD")
+"""How torch says that something has no derivative of this order or mode."""
+
+
+def _undifferentiable(spec: RunSpec, error: BaseException) -> str | None:
+    """Why the user's own model cannot be differentiated, None where something else went wrong."""
+    if not isinstance(spec.model, PythonModel) or not isinstance(error, RuntimeError):
+        return None
+    said = _first_sentence(error)
+    if not any(words in said for words in _NO_DERIVATIVE):
+        return None
+    order = spec.workload.derivative_order
+    times = {1: "once", 2: "twice"}.get(order, f"{order} times")
+    return (
+        f"The model of {Path(spec.model.file).name} cannot be differentiated {times} in this way: "
+        f"{said.rstrip('.')}; use another operation, a lower order, or finite differences."
+    )
 
 
 def _first_sentence(error: BaseException) -> str:

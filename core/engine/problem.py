@@ -14,7 +14,10 @@ from core.engine.losses import Loss, loss_of
 from core.engine.own_tensors import own_tensors
 from core.engine.recorder import Recorder
 from core.engine.stack import Stack
+from core.engine.user_file import built
+from core.engine.user_module import UserModule, completed, split
 from core.spec.model import StackModel
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Examples, Maml
 
@@ -32,7 +35,7 @@ class Problem:
     Attributes:
         spec: what was asked.
         device: where all tensors live.
-        stack: the layers as one function.
+        stack: the layers, or the user's module, as one function.
         parameters: leaf tensors by the names of the torch module, for example ``0.weight``; they
             require grad unless the workload differentiates by the inputs.
         buffers: running statistics by the same kind of names.
@@ -46,7 +49,7 @@ class Problem:
 
     spec: RunSpec
     device: torch.device
-    stack: Stack
+    stack: Stack | UserModule
     parameters: dict[str, torch.Tensor]
     buffers: dict[str, torch.Tensor]
     data: Batch | Tasks | Halves
@@ -68,10 +71,15 @@ class Problem:
         update_statistics: bool = True,
     ) -> torch.Tensor:
         """Loss of a batch under any parameters."""
-        output = self.stack.forward(
-            parameters, self.buffers, x, recorder, update_statistics=update_statistics
+        return self.stack.loss(
+            parameters,
+            self.buffers,
+            x,
+            y,
+            self.criterion,
+            recorder,
+            update_statistics=update_statistics,
         )
-        return self.criterion(output, y)
 
     def reset(self) -> None:
         """Puts running statistics and torch's random numbers back to where they started.
@@ -79,19 +87,13 @@ class Problem:
         Only where they are used: seeding takes 100 µs of Python and leaves the processor's caches
         cold, which makes a small computation right after it 15 % slower.
         """
-        reset_statistics(self.buffers)
+        self.stack.reset(self.buffers)
         self.same_random_numbers()
 
     def same_random_numbers(self) -> None:
         """Starts torch's random numbers again, where they are used."""
         if self.stack.random or self.spec.workload.seeded:
             torch.manual_seed(self.spec.measure.seed)
-
-
-def reset_statistics(buffers: Mapping[str, torch.Tensor]) -> None:
-    """The running statistics of a network that has seen no batch."""
-    for name, buffer in buffers.items():
-        buffer.fill_(1 if name.endswith("running_var") else 0)
 
 
 def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) -> Problem:
@@ -103,19 +105,16 @@ def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) 
         most_units: how many like parts of the workload to compute at most.
 
     Raises:
-        core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
+        core.spec.arrays_file.UnreadableArrays: the user's arrays changed since they were checked.
+        core.engine.user_file.UserFileError: the user's own model cannot be used.
     """
+    spec = completed(spec)
     dtype = DTYPES[spec.mitigation.precision]
-    module = _module(spec.model, spec.measure.seed)
+    network = _user_network if isinstance(spec.model, PythonModel) else _stack_network
+    stack, parameters, buffers = network(spec, device, dtype)
     by_inputs = spec.workload.by_inputs
-    parameters = {
-        name: parameter.detach().to(device, dtype).requires_grad_(not by_inputs)
-        for name, parameter in module.named_parameters()
-    }
-    buffers = {
-        name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
-        for name, buffer in module.named_buffers()
-    }
+    for parameter in parameters.values():
+        parameter.requires_grad_(not by_inputs)
     data = _EXAMPLES[spec.workload.examples](spec, device, dtype)
     if isinstance(data, Batch):
         data.x.requires_grad_(by_inputs)
@@ -123,7 +122,7 @@ def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) 
     problem = Problem(
         spec=spec,
         device=device,
-        stack=Stack(_right_model(spec), way, spec.mitigation.checkpointing),
+        stack=stack,
         parameters=parameters,
         buffers=buffers,
         data=data,
@@ -135,6 +134,30 @@ def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) 
     return problem
 
 
+Network = tuple[Stack | UserModule, dict[str, torch.Tensor], dict[str, torch.Tensor]]
+"""A function, its parameters and its buffers."""
+
+
+def _stack_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
+    model = _right_model(spec)
+    module = _module(model, spec.measure.seed)
+    parameters = {
+        name: parameter.detach().to(device, dtype) for name, parameter in module.named_parameters()
+    }
+    buffers = {
+        name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
+        for name, buffer in module.named_buffers()
+    }
+    stack = Stack(model, spec.workload.derivation, spec.mitigation.checkpointing)
+    return stack, parameters, buffers
+
+
+def _user_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
+    assert isinstance(spec.model, PythonModel)
+    module = built(spec.model, spec.measure.seed).to(device, dtype)
+    return UserModule(spec.model, module), *split(module)
+
+
 def _right_model(spec: RunSpec) -> StackModel:
     """The model in a form that torch differentiates right.
 
@@ -142,13 +165,15 @@ def _right_model(spec: RunSpec) -> StackModel:
     cotangents alone. From order 3 on MAML has others, and is 1 % to 20 % off in silence, so that
     the embedding's gradient is then a dense one.
     """
+    model = spec.model
+    assert isinstance(model, StackModel)
     if not isinstance(spec.workload, Maml) or spec.workload.order < FIRST_WRONG_SPARSE_ORDER:
-        return spec.model
+        return model
     layers = tuple(
         layer.model_copy(update={"sparse": False}) if layer.kind == "embedding" else layer
-        for layer in spec.model.layers
+        for layer in model.layers
     )
-    return spec.model.model_copy(update={"layers": layers})
+    return model.model_copy(update={"layers": layers})
 
 
 def _module(model: StackModel, seed: int) -> nn.Sequential:

@@ -31,6 +31,7 @@ class ChartForm:
 
 
 LEARNING: Final = "learning"
+KEPT: Final = "kept"
 
 CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
     {
@@ -39,6 +40,12 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
             "outer step",
             "loss",
             "The loss before each outer step appears here.",
+        ),
+        KEPT: ChartForm(
+            "What steps leave behind",
+            "step",
+            "bytes",
+            "What is alive after each step of your own appears here.",
         ),
     }
 )

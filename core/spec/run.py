@@ -14,14 +14,18 @@ from core.spec.declaration import InvalidSpec, Problem, Spec, declare, explain
 from core.spec.layers import LAYER_KINDS
 from core.spec.measure import Measure
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import MODEL_KINDS, Model
 from core.spec.workloads import WORKLOAD_KINDS, NestedGradient, Workload
 
 FORMAT_VERSION: Final = 1
 # History of the format:
 # 1  first version.
 
-_KINDS: dict[str, Mapping[str, type[Spec]]] = {"data": DATA_KINDS, "workload": WORKLOAD_KINDS}
+_KINDS: dict[str, Mapping[str, type[Spec]]] = {
+    "model": MODEL_KINDS,
+    "data": DATA_KINDS,
+    "workload": WORKLOAD_KINDS,
+}
 
 
 class RunSpec(Spec):
@@ -29,7 +33,7 @@ class RunSpec(Spec):
 
     version: Literal[1] = FORMAT_VERSION
     name: str = declare("Untitled", label="Name", help="Title of the tab and of the run.")
-    model: StackModel
+    model: Model
     data: Data = SyntheticData()
     loss: Literal["mse", "cross_entropy"] = declare(
         "mse", label="Loss", help="Mean squared error, or cross-entropy over classes."

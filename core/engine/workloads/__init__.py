@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
-from core.engine.workloads import hvp, maml, nested_gradient
+from core.engine.workloads import hvp, maml, nested_gradient, own_step
 from core.results.charts import Point
 from core.spec.declaration import Spec
 from core.spec.workloads import Hvp, Maml, NestedGradient
@@ -20,7 +20,9 @@ _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
 
 
 def compute(problem: Problem, recorder: Recorder) -> Computed:
-    """One repetition of the problem's workload."""
+    """One repetition of the problem's workload, or of the user's own step."""
+    if own_step.is_asked(problem):
+        return own_step.compute(problem, recorder)
     return _WORKLOADS[type(problem.spec.workload)](problem, recorder)
 
 
@@ -35,5 +37,7 @@ def follow(problem: Problem) -> Iterator[Point] | None:
     Starts from the problem's initial state and does not change it. A point may be infinite or not
     a number.
     """
+    if own_step.is_asked(problem):
+        return None
     followed = _FOLLOWED.get(type(problem.spec.workload))
     return None if followed is None else followed(problem)

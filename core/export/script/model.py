@@ -70,6 +70,7 @@ def network(spec: RunSpec) -> Network:
 
 def _right_model(spec: RunSpec) -> StackModel:
     """Sparse embeddings made dense where torch would differentiate them wrongly."""
+    assert isinstance(spec.model, StackModel)
     if not isinstance(spec.workload, Maml) or spec.workload.order < FIRST_WRONG_ORDER:
         return spec.model
     layers = tuple(

@@ -18,6 +18,7 @@ from core.engine.workloads import compute
 from core.measure.forecasting.quick_fake import QuickFake
 from core.measure.memory.blocks import Books
 from core.measure.memory.ledger import Ledger
+from core.spec.layers import Embedding
 from core.spec.run import RunSpec
 
 _DATA_DEPENDENT = (
@@ -103,4 +104,4 @@ def _first_line(error: Exception) -> str:
 
 
 def _has_sparse(spec: RunSpec) -> bool:
-    return any(layer.kind == "embedding" and layer.sparse for layer in spec.model.layers)
+    return any(isinstance(layer, Embedding) and layer.sparse for layer in spec.model.layers)

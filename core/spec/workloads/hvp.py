@@ -10,7 +10,7 @@ from typing_extensions import override
 from core.spec.declaration import Problem, declare
 from core.spec.derivation import Derivation
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import Model
 from core.spec.workloads.base import WorkloadSpec
 
 _DERIVATIONS = {
@@ -63,7 +63,7 @@ class Hvp(WorkloadSpec):
         return self.mode != "reverse_over_reverse"
 
     @override
-    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+    def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         if self.batched and self.mode != "reverse_over_reverse":
             yield Problem(
                 ("workload", "batched"),
