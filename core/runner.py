@@ -20,9 +20,10 @@ import torch
 
 from core.engine.computed import Computed
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Recorder
-from core.engine.user_file import UserFileError, load
-from core.engine.user_module import completed
+from core.engine.recorder import Recorder, Silent
+from core.engine.user_failure import failure_sentence
+from core.engine.user_file import UserFileError
+from core.engine.user_trial import completed
 from core.engine.workloads import compute, follow, own_step
 from core.found import Found, leak_sentence
 from core.measure.correctness.check import CheckUnavailable, check
@@ -53,7 +54,7 @@ from core.results.forecast import Forecast
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
-from core.spec.notices import notices
+from core.spec.notices import OWN_STEP, notices
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.size import least_bytes
@@ -62,9 +63,6 @@ from core.tensors_file import save_tensors as write_tensors
 FRAME_S = 1 / 30
 _MIB = 2**20
 NO_CHECK_OF_STEPS = "The result was not checked: only the user's file knows what its step computes."
-OWN_STEP = (
-    "The file defines step(module, batch): that is what is measured, in place of the workload."
-)
 LEARN_FIRST_S = 2.0
 """Seconds that a run spends at most on operations that its forecast does not know yet."""
 
@@ -128,7 +126,6 @@ class _Run:
         self._kernels = forecaster.kernels(device, spec.measure.threads)
         self._clock_s = time.perf_counter()
         self._computed: Computed | None = None
-        self._is_own_step = False
 
     def events(self) -> Iterator[Event]:
         found = self._found
@@ -153,7 +150,7 @@ class _Run:
 
     def _end(self, outcome: Outcome, error: BaseException) -> None:
         self._found.outcome = outcome
-        self._found.error = _undifferentiable(self._spec, error) or _first_sentence(error)
+        self._found.error = failure_sentence(self._spec, error)
 
     def _passes(self) -> Iterator[Event]:
         for sentence in self._found.warnings:
@@ -199,9 +196,7 @@ class _Run:
         problems = self._spec.problems()
         if problems:
             raise UserFileError(" ".join(problem.sentence for problem in problems))
-        model = self._spec.model
-        if isinstance(model, PythonModel) and load(model).step is not None:
-            self._is_own_step = True
+        if self._spec.is_own_step:
             yield from self._warn([OWN_STEP])
 
     def _forecast(self) -> Iterator[Event]:
@@ -266,8 +261,12 @@ class _Run:
         }
         del computed
         yield from self._found.result_warnings(loss, sentences)
+        # A module of the user's may have put tensors of this pass in the place of its buffers.
+        problem.reset()
         left = ledger.leaked()
-        if left:
+        # What a step of the user's own leaves is judged over several steps: gradients and what an
+        # optimizer keeps are no leak.
+        if left and not self._spec.is_own_step:
             gc.collect()
             names = tuple(phase.name for phase in report.phases)
             yield leak_sentence(left, names, cycle=not ledger.leaked())
@@ -329,7 +328,7 @@ class _Run:
 
     def _follow(self, problem: Problem) -> Iterator[Event]:
         """What the workload draws besides, such as its learning curve."""
-        found = verdicts(problem) if own_step.is_asked(problem) else follow(problem)
+        found = verdicts(problem) if self._spec.is_own_step else follow(problem)
         if found is None:
             return
         yield self._stage("follow")
@@ -359,8 +358,15 @@ class _Run:
     def _save(self, problem: Problem) -> Iterator[Event]:
         if self._save_tensors is None or self._computed is None:
             return
+        computed = self._computed
+        if self._spec.is_own_step:
+            problem.reset()
+            stepped = own_step.compute(problem, Silent())
+            # The weights themselves, which go back to their start before they are written.
+            result = {name: weight.clone() for name, weight in stepped.result.items()}
+            computed = stepped._replace(result=result)
         try:
-            write_tensors(self._save_tensors, problem, self._computed)
+            write_tensors(self._save_tensors, problem, computed)
         except OSError as error:
             reason = error.strerror or str(error)
             sentence = f"{self._save_tensors} could not be written ({reason}); it holds no tensors."
@@ -369,7 +375,7 @@ class _Run:
     def _check(self) -> Iterator[Event]:
         """Whether the result is right, by an independent way."""
         self._computed = None
-        if self._is_own_step:
+        if self._spec.is_own_step:
             yield from self._absent("check", NO_CHECK_OF_STEPS)
             return
         yield self._stage("check")
@@ -420,29 +426,3 @@ def load_late_modules(spec: RunSpec) -> None:
     import_module("torch.fx.experimental.symbolic_shapes")
     if spec.mitigation.checkpointing.kind == "torch":
         import_module("torch._dynamo")
-
-
-_NO_DERIVATIVE = ("is not implemented", "double backward", "once_differentiable", "forward AD")
-"""How torch says that something has no derivative of this order or mode."""
-
-
-def _undifferentiable(spec: RunSpec, error: BaseException) -> str | None:
-    """Why the user's own model cannot be differentiated, None where something else went wrong."""
-    if not isinstance(spec.model, PythonModel) or not isinstance(error, RuntimeError):
-        return None
-    said = _first_sentence(error)
-    if not any(words in said for words in _NO_DERIVATIVE):
-        return None
-    order = spec.workload.derivative_order
-    times = {1: "once", 2: "twice"}.get(order, f"{order} times")
-    return (
-        f"The model of {Path(spec.model.file).name} cannot be differentiated {times} in this way: "
-        f"{said.rstrip('.')}; use another operation, a lower order, or finite differences."
-    )
-
-
-def _first_sentence(error: BaseException) -> str:
-    """What an operation said, without the stack and the addresses that follow."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -12,10 +12,10 @@ from core.engine import layers
 from core.engine.data import Batch, Halves, Tasks, draw_batch, draw_halves, draw_tasks
 from core.engine.losses import Loss, loss_of
 from core.engine.own_tensors import own_tensors
-from core.engine.recorder import Recorder
+from core.engine.recorder import Recorder, Silent
 from core.engine.stack import Stack
-from core.engine.user_file import built
-from core.engine.user_module import UserModule, completed, split
+from core.engine.user_module import UserModule, user_module
+from core.engine.user_trial import completed
 from core.spec.model import StackModel
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
@@ -81,6 +81,12 @@ class Problem:
             update_statistics=update_statistics,
         )
 
+    @property
+    def examples(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and targets of one loss; of tasks, the support set of the first."""
+        x, y, *_ = self.data
+        return (x[0], y[0]) if isinstance(self.data, Tasks) else (x, y)
+
     def reset(self) -> None:
         """Puts running statistics and torch's random numbers back to where they started.
 
@@ -107,15 +113,17 @@ def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) 
     Raises:
         core.spec.arrays_file.UnreadableArrays: the user's arrays changed since they were checked.
         core.engine.user_file.UserFileError: the user's own model cannot be used.
+        Exception: whatever a step of the user's own raises.
     """
     spec = completed(spec)
     dtype = DTYPES[spec.mitigation.precision]
     network = _user_network if isinstance(spec.model, PythonModel) else _stack_network
     stack, parameters, buffers = network(spec, device, dtype)
-    by_inputs = spec.workload.by_inputs
+    own_step = spec.is_own_step
+    by_inputs = spec.workload.by_inputs and not own_step
     for parameter in parameters.values():
         parameter.requires_grad_(not by_inputs)
-    data = _EXAMPLES[spec.workload.examples](spec, device, dtype)
+    data = _EXAMPLES["batch" if own_step else spec.workload.examples](spec, device, dtype)
     if isinstance(data, Batch):
         data.x.requires_grad_(by_inputs)
     way = spec.workload.derivation
@@ -127,11 +135,24 @@ def prepare(spec: RunSpec, device: torch.device, most_units: int | None = None) 
         buffers=buffers,
         data=data,
         criterion=loss_of(spec.loss, way),
-        own=own_tensors(spec, parameters),
+        own={} if own_step else own_tensors(spec, parameters),
         most_units=most_units,
     )
     problem.reset()
+    if isinstance(stack, UserModule):
+        _settle(problem, stack)
     return problem
+
+
+def _settle(problem: Problem, stack: UserModule) -> None:
+    """Computes once, so that what the user's code keeps for good is there before anything is
+    measured: optimizers have their state and caches their tensors."""
+    x, y = problem.examples
+    if stack.has_step:
+        stack.step((x, y), Silent())
+    else:
+        problem.loss(problem.parameters, x, y, Silent())
+    problem.reset()
 
 
 Network = tuple[Stack | UserModule, dict[str, torch.Tensor], dict[str, torch.Tensor]]
@@ -153,9 +174,8 @@ def _stack_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> N
 
 
 def _user_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
-    assert isinstance(spec.model, PythonModel)
-    module = built(spec.model, spec.measure.seed).to(device, dtype)
-    return UserModule(spec.model, module), *split(module)
+    function = user_module(spec, device, dtype)
+    return function, function.parameters, function.buffers
 
 
 def _right_model(spec: RunSpec) -> StackModel:

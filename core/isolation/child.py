@@ -59,6 +59,7 @@ class Question(BaseModel):
     spec: RunSpec
     on: DeviceMemory | None = None
     learn_s: float | None = None
+    loads_files: bool = False
 
 
 class Targets(NamedTuple):
@@ -182,9 +183,13 @@ def _answer(outlook: Callable[..., Outlook], connection: Connection) -> None:
     """Answers questions until nobody asks any more."""
     while True:
         question = Question.model_validate_json(connection.recv_bytes())
-        patience = {} if question.learn_s is None else {"learn_s": question.learn_s}
+        unusual: dict[str, Any] = {}
+        if question.learn_s is not None:
+            unusual["learn_s"] = question.learn_s
+        if question.loads_files:
+            unusual["loads_files"] = True
         try:
-            known = outlook(question.spec, question.on, **patience)
+            known = outlook(question.spec, question.on, **unusual)
         except InvalidSpec as error:
             connection.send_bytes(INVALID + PROBLEM_LIST.dump_json(error.problems))
         except Exception as error:  # an odd spec must not end the process that others wait for

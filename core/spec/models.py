@@ -11,8 +11,10 @@ from core.spec.python_model import PythonModel
 
 
 def _kind(value: Any) -> str:
-    """A model that does not say what it is is a stack."""
-    kind = value.get("kind", "stack") if isinstance(value, dict) else getattr(value, "kind", "")
+    """What does not say which kind it is, is taken for a stack."""
+    kind = (
+        value.get("kind", "stack") if isinstance(value, dict) else getattr(value, "kind", "stack")
+    )
     return str(kind)
 
 

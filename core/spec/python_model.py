@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import PrivateAttr
 from typing_extensions import override
 
-from core.spec.declaration import Problem, Spec, declare
+from core.spec.declaration import Problem, Spec, declare, shown
 from core.spec.layers import LayerSpec, Shape
 from core.spec.model import LayerRow
 
@@ -27,11 +28,37 @@ class UserLayer(LayerSpec):
         raise NotImplementedError("Only the module itself knows.")
 
 
-class PythonModel(Spec):
-    """An ``nn.Module`` that a file makes. What is known of it once it was loaded is kept beside the
-    fields and is no part of the spec's JSON."""
+@dataclass(frozen=True)
+class Known:
+    """What loading a model has shown.
 
-    title: ClassVar[str] = "From a Python file"
+    Attributes:
+        rows: the modules that compute something themselves, in the order in which they began first.
+        names: their names within the whole module, for example ``encoder.0``; as many.
+        output_shape: of one example.
+        changing: names of the buffers that a forward pass changes.
+        random: whether torch's random numbers are drawn, as far as can be seen.
+        has_loss: whether the file defines a loss of its own.
+        has_step: whether it defines a computation of its own.
+    """
+
+    rows: tuple[LayerRow, ...]
+    names: tuple[str, ...]
+    output_shape: Shape
+    changing: frozenset[str]
+    random: bool
+    has_loss: bool
+    has_step: bool
+
+
+class PythonModel(Spec):
+    """An ``nn.Module`` that a file makes.
+
+    What is known of it once it was loaded is kept beside the fields: it is no part of the spec's
+    JSON, and of what makes two of them equal.
+    """
+
+    title: ClassVar[str] = "Python file"
     kind: Literal["python"] = "python"
     file: str = declare(
         "", label="File", help="A .py file; only the measuring process runs it.", file=True
@@ -53,54 +80,95 @@ class PythonModel(Spec):
     )
     layers: ClassVar[tuple[LayerSpec, ...]] = ()
 
-    _rows: tuple[LayerRow, ...] | None = PrivateAttr(default=None)
-    _output_shape: Shape | None = PrivateAttr(default=None)
+    _known: Known | None = PrivateAttr(default=None)
 
-    def seen(self, rows: tuple[LayerRow, ...], output_shape: Shape) -> PythonModel:
-        """The same model with what loading it has shown.
+    def with_known(self, known: Known) -> PythonModel:
+        """The same model with what loading it has shown."""
+        model = self.model_copy()
+        model._known = known
+        return model
 
-        Args:
-            rows: its modules that hold no others, in the order in which they ran first.
-            output_shape: of one example.
-        """
-        known = self.model_copy()
-        known._rows, known._output_shape = rows, output_shape
-        return known
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PythonModel) and self._values() == other._values()
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[object, ...]:
+        return self.file, self.callable, self.input_shape, self.vocabulary
 
     @property
-    def is_seen(self) -> bool:
-        """Whether it was loaded."""
-        return self._rows is not None
+    def known(self) -> Known | None:
+        """What loading it has shown, None before."""
+        return self._known
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies.
+
+        Raises:
+            RuntimeError: there is no such user behind a tilde.
+        """
+        return Path(self.file).expanduser().resolve()
+
+    @property
+    def state(self) -> tuple[int, int] | None:
+        """What is another after the file was changed; None where there is none."""
+        try:
+            stat = self.path.stat()
+        except (OSError, RuntimeError, ValueError):
+            return None
+        return stat.st_mtime_ns, stat.st_size
 
     def trace(self) -> tuple[LayerRow, ...]:
         """Its modules, none before it was loaded."""
-        return self._rows or ()
+        return () if self._known is None else self._known.rows
 
     @property
     def output_shape(self) -> Shape | None:
         """Shape of one output, None before it was loaded."""
-        return self._output_shape
+        return None if self._known is None else self._known.output_shape
 
     @property
     def takes_whole_numbers(self) -> bool:
         """Whether the inputs are whole numbers."""
         return self.vocabulary is not None
 
+    def row_of(self, name: str) -> int:
+        """The row that a weight or buffer belongs to: of the closest module around it that has
+        one, -1 where none has."""
+        names = () if self._known is None else self._known.names
+        module = name
+        while module:
+            module = module.rpartition(".")[0]
+            if module in names:
+                return names.index(module)
+        return -1
+
     def problems(self) -> Iterator[Problem]:
         """Why the file cannot be loaded, as far as can be told without running it."""
-        path = Path(self.file)
-        if not self.file or path.suffix != ".py":
+        if Path(self.file).suffix != ".py":
             yield Problem(
                 ("model", "file"),
-                f'model.file: "{self.file}" was given; allowed: the path of a .py file.',
+                f"model.file: {shown(self.file)} was given; allowed: the path of a .py file.",
             )
-        elif not path.is_file():
+        elif not self._is_file():
             yield Problem(
-                ("model", "file"), f'model.file: "{self.file}" was given; there is no such file.'
+                ("model", "file"),
+                f"model.file: {shown(self.file)} was given; there is no such file.",
             )
         if not self.callable.isidentifier() or keyword.iskeyword(self.callable):
             yield Problem(
                 ("model", "callable"),
-                f'model.callable: "{self.callable}" was given; allowed: the name of a class or '
-                "function of the file.",
+                f"model.callable: {shown(self.callable)} was given; allowed: the name of a class "
+                "or function of the file.",
             )
+
+    def _is_file(self) -> bool:
+        """What is no possible path is none."""
+        try:
+            return self.path.is_file()
+        except (OSError, RuntimeError, ValueError):
+            return False

@@ -15,6 +15,7 @@ from core.spec.layers import LAYER_KINDS
 from core.spec.measure import Measure
 from core.spec.mitigations import Mitigation
 from core.spec.models import MODEL_KINDS, Model
+from core.spec.python_model import PythonModel
 from core.spec.workloads import WORKLOAD_KINDS, NestedGradient, Workload
 
 FORMAT_VERSION: Final = 1
@@ -47,6 +48,13 @@ class RunSpec(Spec):
         "auto", label="Device", help="auto is the first accelerator, else the CPU."
     )
     measure: Measure = Measure()
+
+    @property
+    def is_own_step(self) -> bool:
+        """Whether a step of the user's own is known to be what is measured, in place of the
+        workload."""
+        known = self.model.known if isinstance(self.model, PythonModel) else None
+        return known is not None and known.has_step
 
     def problems(self) -> tuple[Problem, ...]:
         """What keeps this spec from running: sizes that do not fit, parts that do not combine."""
@@ -98,7 +106,10 @@ class RunSpec(Spec):
         except RecursionError:
             sentence = f"{', '.join(values)}: lists nested too deeply were given; allowed: a spec."
             raise InvalidSpec([Problem((), sentence)]) from None
-        return self.from_json(text)
+        changed = self.from_json(text)
+        # What is known of a model of the user's does not stand in the JSON.
+        same = changed.model == self.model
+        return changed.model_copy(update={"model": self.model}) if same else changed
 
     def flatten(self) -> dict[str, Any]:
         """Every key in dotted form with its plain value; lists stay lists."""

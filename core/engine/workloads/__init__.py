@@ -21,7 +21,7 @@ _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
 
 def compute(problem: Problem, recorder: Recorder) -> Computed:
     """One repetition of the problem's workload, or of the user's own step."""
-    if own_step.is_asked(problem):
+    if problem.spec.is_own_step:
         return own_step.compute(problem, recorder)
     return _WORKLOADS[type(problem.spec.workload)](problem, recorder)
 
@@ -37,7 +37,5 @@ def follow(problem: Problem) -> Iterator[Point] | None:
     Starts from the problem's initial state and does not change it. A point may be infinite or not
     a number.
     """
-    if own_step.is_asked(problem):
-        return None
     followed = _FOLLOWED.get(type(problem.spec.workload))
     return None if followed is None else followed(problem)

@@ -13,24 +13,17 @@ from core.engine.user_module import UserModule
 STEP = "step"
 
 
-def is_asked(problem: Problem) -> bool:
-    """Whether the user's file brings a computation of its own, which is then the workload."""
-    return isinstance(problem.stack, UserModule) and problem.stack.file.step is not None
-
-
 def compute(problem: Problem, recorder: Recorder) -> Computed:
-    """One step on the module and the batch; the result is what it leaves in the weights.
+    """One step on the module and the batch; the result is the weights, which the next step changes.
 
     The loss is what the step returns, where that is a single number.
     """
     function, data = problem.stack, problem.data
     assert isinstance(function, UserModule)
-    assert function.file.step is not None
     assert isinstance(data, Batch)
     with recorder.phase(STEP):
         recorder.born("activations")
-        with function.told(recorder):
-            returned = function.file.step(function.module, (data.x, data.y))
+        returned = function.step((data.x, data.y), recorder)
         weights = {name: weight.detach() for name, weight in problem.parameters.items()}
         recorder.result(tuple(weights.values()))
     loss = torch.zeros((), dtype=torch.float64)

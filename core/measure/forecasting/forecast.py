@@ -31,6 +31,7 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
 from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -108,7 +109,10 @@ class Forecaster:
             return Outlook(forecast=None, absent=str(reason))
         reasons = [*work.reasons(forecast)]
         memory = on or _here(device)
-        bound = not (foreign and any(layer.random for layer in spec.model.layers))
+        random = isinstance(spec.model, PythonModel) or any(
+            layer.random for layer in spec.model.layers
+        )
+        bound = not (foreign and random)
         if not bound:
             reasons.append(_SMALLER_MASKS)
         forecast = forecast.model_copy(update={"reasons": tuple(reasons)})
@@ -155,7 +159,9 @@ class _Work:
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
         """
-        key = (spec.model_copy(update={"name": ""}).to_json(), self._device, self._block_bytes)
+        file = spec.model.state if isinstance(spec.model, PythonModel) else None
+        text = spec.model_copy(update={"name": ""}).to_json()
+        key = (text, file, self._device, self._block_bytes)
         seen = self._seen_before.pop(key, None)
         if seen is None:
             seen = self._predicted(spec)
@@ -214,14 +220,18 @@ class _Work:
 
 def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
     workload = spec.workload
-    if isinstance(workload, Maml) and workload.inner_steps * workload.tasks > _AT_ONCE:
+    if isinstance(workload, Maml) and not spec.is_own_step and _steps(workload) > _AT_ONCE:
         try:
             return _from_few(spec, workload, work), MemoryTimeline()
         except Uneven:
-            if workload.inner_steps * workload.tasks > _AT_MOST:
+            if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
     seen = work.predict(spec)
     return _value(seen, exact=not seen.report.unknown), seen.timeline
+
+
+def _steps(workload: Maml) -> int:
+    return workload.inner_steps * workload.tasks
 
 
 def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:

@@ -53,7 +53,7 @@ def _structure(spec: RunSpec) -> object:
     workload = spec.workload
     inner = isinstance(workload, Maml) and workload.inner_steps > 1
     return (
-        tuple(layer.kind for layer in spec.model.layers),
+        tuple(row.layer.kind for row in spec.model.trace()),
         (workload.kind, workload.derivation, inner),
         spec.mitigation,
         (spec.loss, spec.data.kind, spec.measure.threads),

@@ -14,11 +14,13 @@ from torch._subclasses.fake_tensor import (
 from typing_extensions import override
 
 from core.engine.problem import prepare
+from core.engine.user_file import UserFileError
 from core.engine.workloads import compute
 from core.measure.forecasting.quick_fake import QuickFake
 from core.measure.memory.blocks import Books
 from core.measure.memory.ledger import Ledger
 from core.spec.layers import Embedding
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
 _DATA_DEPENDENT = (
@@ -67,7 +69,7 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
     ledger = _Predicted(device, block_bytes)
     state = torch.get_rng_state()
     try:
-        with QuickFake() if device.type == "cpu" else FakeTensorMode():
+        with _without_numbers(spec, device):
             problem = prepare(spec, device)
             ledger.register_problem(problem)
             with ledger:
@@ -76,7 +78,12 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
             del computed
     except _DATA_DEPENDENT as error:
         raise Unpredictable(_sentence(error)) from error
-    except RuntimeError as error:
+    except UserFileError as error:
+        raise Unpredictable(str(error)) from error
+    except Exception as error:
+        # What code of the user's own makes of tensors without numbers is anybody's guess.
+        if not isinstance(error, RuntimeError) and not isinstance(spec.model, PythonModel):
+            raise
         if _has_sparse(spec):
             raise Unpredictable(_SPARSE) from error
         raise Unpredictable(
@@ -85,6 +92,14 @@ def predict(spec: RunSpec, device: torch.device, block_bytes: int = 1) -> Books:
     finally:
         torch.set_rng_state(state)
     return books
+
+
+def _without_numbers(spec: RunSpec, device: torch.device) -> FakeTensorMode:
+    """Tensors without numbers; a file of the user's may hold some that have them."""
+    mixed = isinstance(spec.model, PythonModel)
+    if device.type == "cpu":
+        return QuickFake(allow_non_fake_inputs=mixed)
+    return FakeTensorMode(allow_non_fake_inputs=mixed)
 
 
 _SPARSE = (

@@ -55,6 +55,10 @@ _POINTWISE = frozenset(
 Not ``gelu_backward``, which copies operands with gaps.
 """
 
+_OPAQUE = frozenset(["mkldnn_rnn_layer_backward"])
+"""Operations that read memory as their forward pass has laid it out: on anything else they end the
+process."""
+
 _MADE_SMALL = 2
 _REFUSALS = (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError)
 """Whatever an operation says to made-up numbers: then it is not known."""
@@ -172,6 +176,8 @@ class Kernels:
         return self._timed[key]
 
     def _alone_seconds(self, call: Call) -> float | None:
+        if call.base_name in _OPAQUE:
+            return None
         try:
             with _alone():
                 return _seconds(call, self._device)
@@ -183,7 +189,7 @@ class Kernels:
         return call.key in self._failed
 
     def _learned(self, call: Call) -> Kernel | None:
-        if self._too_large(call):
+        if self._cannot_run(call):
             return None
         try:
             with _alone():
@@ -194,7 +200,9 @@ class Kernels:
             return None
         return Kernel(scratch, seconds, returned if small is call else None)
 
-    def _too_large(self, call: Call) -> bool:
+    def _cannot_run(self, call: Call) -> bool:
+        if call.base_name in _OPAQUE:
+            return True
         most = MOST_WORK.get(self._device.type, MOST_WORK_ELSEWHERE)
         nbytes = sum(tensor.nbytes for tensor in call.tensors())
         return nbytes > LARGEST_BYTES or work(call) > most

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.engine.user_module import completed
+from core.engine.user_trial import completed
 from core.spec.data import DigitsData, SyntheticData
 from core.spec.layers import Embedding
 from core.spec.python_model import PythonModel, UserLayer
