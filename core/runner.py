@@ -12,20 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
 import torch
 
 from core.engine.computed import Computed
+from core.engine.late_modules import load_late_modules
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import Recorder
 from core.engine.user_failure import failure_sentence
-from core.engine.user_file import UserFileError
-from core.engine.user_trial import completed
-from core.engine.workloads import compute, follow, own_step
-from core.found import Found, leak_sentence
+from core.engine.user_trial import fitting
+from core.engine.workloads import compute, follow
+from core.found import Found, leak_sentence, too_large_sentence
 from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
 from core.measure.machine.devices import describe, resolve
@@ -61,7 +60,6 @@ from core.spec.size import least_bytes
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
-_MIB = 2**20
 NO_CHECK_OF_STEPS = "The result was not checked: only the user's file knows what its step computes."
 LEARN_FIRST_S = 2.0
 """Seconds that a run spends at most on operations that its forecast does not know yet."""
@@ -192,10 +190,7 @@ class _Run:
         if not isinstance(self._spec.model, PythonModel):
             return
         yield self._stage("prepare")
-        self._spec = self._found.spec = completed(self._spec)
-        problems = self._spec.problems()
-        if problems:
-            raise UserFileError(" ".join(problem.sentence for problem in problems))
+        self._spec = self._found.spec = fitting(self._spec)
         if self._spec.is_own_step:
             yield from self._warn([OWN_STEP])
 
@@ -358,15 +353,8 @@ class _Run:
     def _save(self, problem: Problem) -> Iterator[Event]:
         if self._save_tensors is None or self._computed is None:
             return
-        computed = self._computed
-        if self._spec.is_own_step:
-            problem.reset()
-            stepped = own_step.compute(problem, Silent())
-            # The weights themselves, which go back to their start before they are written.
-            result = {name: weight.clone() for name, weight in stepped.result.items()}
-            computed = stepped._replace(result=result)
         try:
-            write_tensors(self._save_tensors, problem, computed)
+            write_tensors(self._save_tensors, problem, self._computed)
         except OSError as error:
             reason = error.strerror or str(error)
             sentence = f"{self._save_tensors} could not be written ({reason}); it holds no tensors."
@@ -408,21 +396,3 @@ class _Run:
 
     def _now(self) -> float:
         return time.perf_counter() - self._clock_s
-
-
-def too_large_sentence(forecast: Forecast | None) -> str | None:
-    """Why a run is not started by its forecast, None where it may fit."""
-    if forecast is None or forecast.fits is not False or forecast.available_bytes is None:
-        return None
-    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
-    return (
-        f"By its forecast it needs {needed // _MIB:,} MiB and {forecast.memory_name} has "
-        f"{forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be forced."
-    )
-
-
-def load_late_modules(spec: RunSpec) -> None:
-    """Loads what torch would load in the middle of the memory pass, at its first use."""
-    import_module("torch.fx.experimental.symbolic_shapes")
-    if spec.mitigation.checkpointing.kind == "torch":
-        import_module("torch._dynamo")

@@ -47,6 +47,19 @@ def completed(spec: RunSpec, patience_s: float = PATIENCE_S) -> RunSpec:
     return spec.model_copy(update={"model": model.with_known(known)})
 
 
+def fitting(spec: RunSpec) -> RunSpec:
+    """The same, where the rest of the spec fits what its model shows.
+
+    Raises:
+        UserFileError: the file cannot be used, or gives what the rest does not fit.
+    """
+    known = completed(spec)
+    problems = known.problems()
+    if problems:
+        raise UserFileError(" ".join(problem.sentence for problem in problems))
+    return known
+
+
 @lru_cache(maxsize=8)
 def _tried(model: PythonModel, seed: int, _: tuple[int, int] | None, patience_s: float) -> Known:
     """What is known of a model whose file has this state."""
