@@ -28,7 +28,8 @@ from core.results.forecast import DeviceMemory, Forecast, Outlook
 from core.spec.declaration import InvalidSpec, Problem
 from core.spec.run import RunSpec
 
-READY, EVENTS, INVALID, DEVICES, OUTLOOK, FAILURE = b"R", b"E", b"I", b"D", b"O", b"F"
+READY, EVENTS, INVALID, DEVICES = b"R", b"E", b"I", b"D"
+OUTLOOK, INSPECTION, FAILURE = b"O", b"N", b"F"
 """First byte of a message. READY: what follows is b"1" where the target was loaded beforehand."""
 
 DEVICE_LIST: TypeAdapter[tuple[Device, ...]] = TypeAdapter(tuple[Device, ...])
@@ -43,7 +44,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["run", "devices", "outlooks"]
+    kind: Literal["run", "devices", "outlooks", "inspect"]
     spec: RunSpec | None = None
     run_id: str | None = None
     force: bool = False
@@ -69,11 +70,13 @@ class Targets(NamedTuple):
         run: yields the events of a spec.
         devices: lists the devices.
         outlook: says what is known of a spec before it runs.
+        inspect: says what the user's own model is like.
     """
 
     run: str = "core.runner:run"
     devices: str = "core.measure.machine.devices:devices"
     outlook: str = "core.outlook:outlook"
+    inspect: str = "core.outlook:inspect"
 
 
 def serve(connection: Connection, log: str, targets: Targets) -> None:
@@ -97,6 +100,9 @@ def serve(connection: Connection, log: str, targets: Targets) -> None:
             _run(job, measure, connection)
         elif job.kind == "devices":
             _list_devices(_find(targets.devices), connection)
+        elif job.kind == "inspect":
+            found = _find(targets.inspect)(job.spec)
+            connection.send_bytes(INSPECTION + found.model_dump_json().encode())
         else:
             _answer(_find(targets.outlook), connection)
         status = 0
