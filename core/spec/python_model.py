@@ -61,7 +61,7 @@ class PythonModel(Spec):
     title: ClassVar[str] = "Python file"
     kind: Literal["python"] = "python"
     file: str = declare(
-        "", label="File", help="A .py file; only the measuring process runs it.", file=True
+        "", label="File", help="A .py file; nothing runs it but Inspect and a run.", file=True
     )
     callable: str = declare(
         "model",
