@@ -12,17 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
 import torch
 
 from core.engine.computed import Computed
+from core.engine.late_modules import load_late_modules
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
+from core.engine.user_failure import failure_sentence
+from core.engine.user_trial import fitting
 from core.engine.workloads import compute, follow, look
-from core.found import Found, leak_sentence
+from core.found import Found, leak_sentence, too_large_sentence
 from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
 from core.measure.machine.devices import describe, resolve
@@ -30,6 +32,7 @@ from core.measure.machine.surroundings import environment
 from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.calls import Call
 from core.measure.memory.ledger import Ledger, PassCancelledError
+from core.measure.own_step import verdicts
 from core.measure.timing.clock import Clock, ClockJumped, Timed
 from core.measure.timing.conditions import ConditionsWatch
 from core.outlook import forecaster
@@ -50,13 +53,14 @@ from core.results.forecast import Forecast
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
-from core.spec.notices import notices
+from core.spec.notices import OWN_STEP, notices
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.size import least_bytes
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
-_MIB = 2**20
+NO_CHECK_OF_STEPS = "The result was not checked: only the user's file knows what its step computes."
 LEARN_FIRST_S = 2.0
 """Seconds that a run spends at most on operations that its forecast does not know yet."""
 
@@ -143,7 +147,8 @@ class _Run:
         )
 
     def _end(self, outcome: Outcome, error: BaseException) -> None:
-        self._found.outcome, self._found.error = outcome, _first_sentence(error)
+        self._found.outcome = outcome
+        self._found.error = failure_sentence(self._spec, error)
 
     def _passes(self) -> Iterator[Event]:
         for sentence in self._found.warnings:
@@ -152,6 +157,7 @@ class _Run:
         if refusal is not None:
             self._found.outcome, self._found.error = Outcome.OUT_OF_MEMORY, refusal
             return
+        yield from self._load()
         yield from self._forecast()
         too_large = None
         if not self._force:
@@ -180,6 +186,15 @@ class _Run:
         if least is None or available is None or least.total <= available:
             return None
         return least.refusal(available, str(self._device))
+
+    def _load(self) -> Iterator[Event]:
+        """What the user's own model is like; nothing but this process runs its file."""
+        if not isinstance(self._spec.model, PythonModel):
+            return
+        yield self._stage("prepare")
+        self._spec = self._found.spec = fitting(self._spec)
+        if self._spec.is_own_step:
+            yield from self._warn([OWN_STEP])
 
     def _forecast(self) -> Iterator[Event]:
         """What the run will cost, before anything of it is computed."""
@@ -246,9 +261,14 @@ class _Run:
         }
         del computed, seen
         yield from self._found.result_warnings(loss, sentences)
+        # A module of the user's may have put tensors of this pass in the place of its buffers.
+        problem.reset()
         left = ledger.leaked()
-        yield from self._found.growth_warnings(left)
-        if left:
+        if not self._spec.is_own_step:
+            yield from self._found.growth_warnings(left)
+        # What a step of the user's own leaves is judged over several steps: gradients and what an
+        # optimizer keeps are no leak.
+        if left and not self._spec.is_own_step:
             gc.collect()
             names = tuple(phase.name for phase in report.phases)
             yield leak_sentence(left, names, cycle=not ledger.leaked())
@@ -310,12 +330,15 @@ class _Run:
 
     def _follow(self, problem: Problem) -> Iterator[Event]:
         """What the workload draws besides, such as its learning curve."""
-        points = follow(problem)
-        if points is None:
+        found = verdicts(problem) if self._spec.is_own_step else follow(problem)
+        if found is None:
             return
         yield self._stage("follow")
         lost: set[tuple[str, str]] = set()
-        for point in points:
+        for point in found:
+            if isinstance(point, str):
+                yield from self._warn([point])
+                continue
             if isinstance(point, Reading):
                 self._found.readings[point.name] = finite(point.value)
                 continue
@@ -341,8 +364,11 @@ class _Run:
 
     def _check(self) -> Iterator[Event]:
         """Whether the result is right, by an independent way."""
-        yield self._stage("check")
         self._computed = None
+        if self._spec.is_own_step:
+            yield from self._absent("check", NO_CHECK_OF_STEPS)
+            return
+        yield self._stage("check")
         try:
             self._found.check = check(self._spec, self._device)
         except CheckUnavailable as reason:
@@ -372,34 +398,3 @@ class _Run:
 
     def _now(self) -> float:
         return time.perf_counter() - self._clock_s
-
-
-def too_large_sentence(forecast: Forecast | None, instead: str = "") -> str | None:
-    """Why a run is not started by its forecast, None where it may fit.
-
-    Args:
-        forecast: of the run.
-        instead: what needs less, a sentence or nothing.
-    """
-    if forecast is None or forecast.fits is not False or forecast.available_bytes is None:
-        return None
-    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
-    return (
-        f"By its forecast it needs {needed // _MIB:,} MiB and {forecast.memory_name} has "
-        f"{forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be forced. "
-        + instead
-    ).rstrip()
-
-
-def load_late_modules(spec: RunSpec) -> None:
-    """Loads what torch would load in the middle of the memory pass, at its first use."""
-    import_module("torch.fx.experimental.symbolic_shapes")
-    if spec.mitigation.checkpointing.kind == "torch":
-        import_module("torch._dynamo")
-
-
-def _first_sentence(error: BaseException) -> str:
-    """What an operation said, without the stack and the addresses that follow."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if text.endswith((".", "!", "?")) else f"{text}."

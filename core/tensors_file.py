@@ -10,6 +10,8 @@ import torch
 
 from core.engine.computed import Computed
 from core.engine.problem import Problem
+from core.engine.recorder import Silent
+from core.engine.workloads import compute
 
 
 def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
@@ -22,11 +24,17 @@ def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
         OSError: the file cannot be written.
     """
     problem.reset()
+    result = computed.result
+    if problem.spec.is_own_step:
+        # It is the weights themselves, which are at their start again.
+        stepped = compute(problem, Silent()).result
+        result = {name: weight.clone() for name, weight in stepped.items()}
+        problem.reset()
     groups = {
         "parameters": problem.parameters,
         "buffers": problem.buffers,
         "data": problem.data._asdict(),
-        "result": computed.result,
+        "result": result,
     }
     arrays = {
         f"{group}/{name}": _array(tensor)

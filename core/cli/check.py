@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json as json_format
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Annotated, Final
 
 import typer
@@ -36,7 +38,10 @@ def command(
     ] = None,
 ) -> int:
     """Prints what preflight finds; the exit status is 1 where there is an error among it."""
-    found = preflight(read_spec(spec, changes or []))
+    wanted = read_spec(spec, changes or [])
+    # A file of the user's may print.
+    with redirect_stdout(sys.stderr):
+        found = preflight(wanted)
     if json:
         document = {"findings": [finding.model_dump() for finding in found]}
         print(json_format.dumps(document, indent=2, ensure_ascii=False))

@@ -56,7 +56,7 @@ def command(
     memory = None if on is None else device_memory(on)
     asked = forecaster()
     try:
-        outlook = asked.ask(wanted, memory, PATIENT_S)
+        outlook = asked.ask(wanted, memory, PATIENT_S, loads_files=True)
     except InvalidSpec as error:
         raise Refused(*(problem.sentence for problem in error.problems)) from None
     except NotReady as error:

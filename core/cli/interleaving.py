@@ -13,8 +13,8 @@ from typing import Final
 import psutil
 
 from core.cli.refusal import Refused
-from core.isolation import crash_sentence
 from core.isolation.child import PROBLEM_LIST
+from core.isolation.crash import crash_sentence
 from core.isolation.nursery import End
 from core.results.interleaved import INTERLEAVED_EVENT, InterleavedEvent
 from core.spec.declaration import InvalidSpec

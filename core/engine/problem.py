@@ -15,7 +15,10 @@ from core.engine.own_tensors import own_tensors
 from core.engine.recorder import Recorder, Silent
 from core.engine.stack import Stack
 from core.engine.training import train
+from core.engine.user_module import UserModule, user_module
+from core.engine.user_trial import completed
 from core.spec.model import StackModel
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Examples, Maml
 
@@ -25,6 +28,18 @@ _EXAMPLES: dict[
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
+Shown = Callable[[torch.Tensor, torch.Tensor], None]
+"""Is shown an output and its targets."""
+
+
+def _showing(criterion: Loss, shown: Shown) -> Loss:
+    def judge(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        shown(output, target)
+        return criterion(output, target)
+
+    return judge
+
+
 @dataclass(frozen=True)
 class Problem:
     """Everything that one repetition computes from.
@@ -32,7 +47,7 @@ class Problem:
     Attributes:
         spec: what was asked.
         device: where all tensors live.
-        stack: the layers as one function.
+        stack: the layers, or the user's module, as one function.
         parameters: leaf tensors by the names of the torch module, for example ``0.weight``; they
             require grad unless the workload differentiates by the inputs.
         buffers: running statistics by the same kind of names.
@@ -46,7 +61,7 @@ class Problem:
 
     spec: RunSpec
     device: torch.device
-    stack: Stack
+    stack: Stack | UserModule
     parameters: dict[str, torch.Tensor]
     buffers: dict[str, torch.Tensor]
     data: Batch | Tasks | Halves
@@ -66,12 +81,33 @@ class Problem:
         recorder: Recorder,
         *,
         update_statistics: bool = True,
+        shown: Shown | None = None,
     ) -> torch.Tensor:
-        """Loss of a batch under any parameters."""
-        output = self.stack.forward(
-            parameters, self.buffers, x, recorder, update_statistics=update_statistics
+        """Loss of a batch under any parameters.
+
+        Args:
+            parameters: by name.
+            x: inputs, the batch first.
+            y: their targets.
+            recorder: hears of the layers.
+            update_statistics: false where the same pass is repeated for its derivative.
+            shown: is shown the output and the targets, unless a loss of the user's own hides it.
+        """
+        return self.stack.loss(
+            parameters,
+            self.buffers,
+            x,
+            y,
+            self.criterion if shown is None else _showing(self.criterion, shown),
+            recorder,
+            update_statistics=update_statistics,
         )
-        return self.criterion(output, y)
+
+    @property
+    def examples(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and targets of one loss; of tasks, the support set of the first."""
+        x, y, *_ = self.data
+        return (x[0], y[0]) if isinstance(self.data, Tasks) else (x, y)
 
     def reset(self) -> None:
         """Puts running statistics and torch's random numbers back to where they started.
@@ -79,19 +115,13 @@ class Problem:
         Only where they are used: seeding takes 100 µs of Python and leaves the processor's caches
         cold, which makes a small computation right after it 15 % slower.
         """
-        reset_statistics(self.buffers)
+        self.stack.reset(self.buffers)
         self.same_random_numbers()
 
     def same_random_numbers(self) -> None:
         """Starts torch's random numbers again, where they are used."""
         if self.stack.random or self.spec.workload.seeded:
             torch.manual_seed(self.spec.measure.seed)
-
-
-def reset_statistics(buffers: Mapping[str, torch.Tensor]) -> None:
-    """The running statistics of a network that has seen no batch."""
-    for name, buffer in buffers.items():
-        buffer.fill_(1 if name.endswith("running_var") else 0)
 
 
 def prepare(
@@ -111,21 +141,19 @@ def prepare(
             their sizes matter.
 
     Raises:
-        core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
+        core.spec.arrays_file.UnreadableArrays: the user's arrays changed since they were checked.
+        core.engine.user_file.UserFileError: the user's own model cannot be used.
+        Exception: whatever a step of the user's own raises.
     """
-    spec = spec.as_computed()
+    spec = completed(spec.as_computed())
     dtype = DTYPES[spec.mitigation.precision]
-    module = _module(spec.model, spec.measure.seed)
-    by_inputs = spec.workload.by_inputs
-    parameters = {
-        name: parameter.detach().to(device, dtype).requires_grad_(not by_inputs)
-        for name, parameter in module.named_parameters()
-    }
-    buffers = {
-        name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
-        for name, buffer in module.named_buffers()
-    }
-    data = _EXAMPLES[spec.workload.examples](spec, device, dtype)
+    network = _user_network if isinstance(spec.model, PythonModel) else _stack_network
+    stack, parameters, buffers = network(spec, device, dtype)
+    own_step = spec.is_own_step
+    by_inputs = spec.workload.by_inputs and not own_step
+    for parameter in parameters.values():
+        parameter.requires_grad_(not by_inputs)
+    data = _EXAMPLES["batch" if own_step else spec.workload.examples](spec, device, dtype)
     if isinstance(data, Batch):
         data.x.requires_grad_(by_inputs)
     way = spec.workload.derivation
@@ -134,15 +162,17 @@ def prepare(
     problem = Problem(
         spec=spec,
         device=device,
-        stack=Stack(_right_model(spec), way, spec.mitigation.checkpointing),
+        stack=stack,
         parameters=parameters,
         buffers=buffers,
         data=data,
         criterion=loss_of(spec.loss, way),
-        own=own_tensors(spec, parameters),
+        own={} if own_step else own_tensors(spec, parameters),
         most_units=most_units,
     )
     problem.reset()
+    if isinstance(stack, UserModule):
+        _settle(problem, stack)
     if trained and spec.workload.trained:
         _train(problem)
         problem.reset()
@@ -161,6 +191,40 @@ def _train(problem: Problem) -> None:
     )
 
 
+def _settle(problem: Problem, stack: UserModule) -> None:
+    """Computes once, so that what the user's code keeps for good is there before anything is
+    measured: optimizers have their state and caches their tensors."""
+    x, y = problem.examples
+    if stack.has_step:
+        stack.step((x, y), Silent())
+    else:
+        problem.loss(problem.parameters, x, y, Silent())
+    problem.reset()
+
+
+Network = tuple[Stack | UserModule, dict[str, torch.Tensor], dict[str, torch.Tensor]]
+"""A function, its parameters and its buffers."""
+
+
+def _stack_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
+    model = _right_model(spec)
+    module = _module(model, spec.measure.seed)
+    parameters = {
+        name: parameter.detach().to(device, dtype) for name, parameter in module.named_parameters()
+    }
+    buffers = {
+        name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
+        for name, buffer in module.named_buffers()
+    }
+    stack = Stack(model, spec.workload.derivation, spec.mitigation.checkpointing)
+    return stack, parameters, buffers
+
+
+def _user_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
+    function = user_module(spec, device, dtype)
+    return function, function.parameters, function.buffers
+
+
 def _right_model(spec: RunSpec) -> StackModel:
     """The model in a form that torch differentiates right.
 
@@ -168,14 +232,15 @@ def _right_model(spec: RunSpec) -> StackModel:
     cotangents alone. From order 3 on MAML has others, and is 1 % to 20 % off in silence, so that
     the embedding's gradient is then a dense one; so it is where conjugate gradients are to add it.
     """
-    workload = spec.workload
+    model, workload = spec.model, spec.workload
+    assert isinstance(model, StackModel)
     if not isinstance(workload, Maml) or not workload.needs_dense_gradients:
-        return spec.model
+        return model
     layers = tuple(
         layer.model_copy(update={"sparse": False}) if layer.kind == "embedding" else layer
-        for layer in spec.model.layers
+        for layer in model.layers
     )
-    return spec.model.model_copy(update={"layers": layers})
+    return model.model_copy(update={"layers": layers})
 
 
 def _module(model: StackModel, seed: int) -> nn.Sequential:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from core.engine.layers import Forward, forward
+from core.engine.losses import Loss
 from core.engine.recorder import Recorder, is_deaf
 from core.engine.segments import STRATEGIES, Strategy, cut
 from core.spec.derivation import Derivation
@@ -100,6 +101,30 @@ class Stack:
         recorder.layer(-1)
         return x
 
+    def loss(
+        self,
+        parameters: Tensors,
+        buffers: Tensors,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        criterion: Loss,
+        recorder: Recorder,
+        *,
+        update_statistics: bool = True,
+    ) -> torch.Tensor:
+        """The loss of the output; arguments as for ``forward``, and what the output is judged
+        by."""
+        output = self.forward(parameters, buffers, x, recorder, update_statistics=update_statistics)
+        return criterion(output, y)
+
+    def reset(self, buffers: Tensors) -> None:
+        """Puts running statistics back to their start."""
+        reset_statistics(buffers)
+
+    def layer_of(self, name: str) -> int:
+        """The position of the layer that a tensor of this name belongs to."""
+        return int(name.partition(".")[0])
+
     def _checkpointed(
         self,
         run: _Run,
@@ -123,6 +148,12 @@ class Stack:
         tensors = (x, *[parameters[name] for name in names])
         updates = update_statistics and bool(buffers)
         return strategy(first if updates else again, again, tensors, run.random)
+
+
+def reset_statistics(buffers: Tensors) -> None:
+    """The running statistics of a network that has seen no batch."""
+    for name, buffer in buffers.items():
+        buffer.fill_(1 if name.endswith("running_var") else 0)
 
 
 def _apply(

@@ -6,7 +6,6 @@ caller with it. Everything here may be called from any thread.
 
 from __future__ import annotations
 
-import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +27,9 @@ from core.isolation.child import (
     Job,
     Targets,
 )
+from core.isolation.crash import crash_sentence
 from core.isolation.forecaster import Forecaster
+from core.isolation.inspecting import PATIENCE_S, inspected
 from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
 from core.isolation.samples import ProcessMemory
 from core.measure.machine.driver_memory import DriverMemory
@@ -36,6 +37,7 @@ from core.partial import PartialRun, started_here
 from core.results.device import Device
 from core.results.events import Event, Finished, Started, decode
 from core.results.forecast import Forecast
+from core.results.inspection import Inspection
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
 from core.spec.run import RunSpec
@@ -45,6 +47,7 @@ __all__ = [
     "Isolation",
     "NotReady",
     "forecaster",
+    "inspect",
     "query_devices",
     "ready",
     "run_isolated",
@@ -52,8 +55,6 @@ __all__ = [
 ]
 
 POLL_S: Final = 0.033
-NEAR_FULL: Final = 0.8
-"""A killed process that held this share of the machine was probably killed for its memory."""
 
 
 class Isolation:
@@ -64,6 +65,7 @@ class Isolation:
         run: ``module:function`` of the runner, which only the children import.
         devices: ``module:function`` that lists the devices.
         outlook: ``module:function`` that forecasts.
+        inspect: ``module:function`` that looks at the user's own model.
         driver_memory: follows a process, by its number, on devices with CUDA.
     """
 
@@ -73,10 +75,11 @@ class Isolation:
         run: str = Targets().run,
         devices: str = Targets().devices,
         outlook: str = Targets().outlook,
+        inspect: str = Targets().inspect,
         driver_memory: Callable[[int], DriverMemory] = DriverMemory,
     ) -> None:
         fastest: StartMethod = "spawn" if sys.platform == "win32" else "forkserver"
-        self._nursery = Nursery(method or fastest, Targets(run, devices, outlook))
+        self._nursery = Nursery(method or fastest, Targets(run, devices, outlook, inspect))
         self._driver_memory = driver_memory
         self._warming: Future[bool] | None = None
 
@@ -149,6 +152,21 @@ class Isolation:
         if answer[:1] == FAILURE:
             raise NotReady(answer[1:].decode())
         return DEVICE_LIST.validate_json(answer[1:])
+
+    def inspect(
+        self, spec: RunSpec, cancelled: Flag | None = None, patience_s: float = PATIENCE_S
+    ) -> Inspection | None:
+        """What the file of the user's own model defines, in a process that then ends.
+
+        Args:
+            spec: with a model of the user's own.
+            cancelled: once set, the process is killed.
+            patience_s: so long may it take in all.
+
+        Returns:
+            Also what is wrong with the file, in a sentence; None where it was cancelled.
+        """
+        return inspected(self._nursery, spec, cancelled or Flag(), patience_s)
 
     def forecaster(self) -> Forecaster:
         """A process of its own that forecasts; it starts with the first question."""
@@ -273,37 +291,10 @@ class _Run:
         )
 
 
-def crash_sentence(end: End, resident_bytes: int, machine_bytes: int) -> str:
-    """Why a measuring process died, as far as it can be told from outside."""
-    code = end.exit_code
-    if code is None or code == 0:
-        how = "It ended without a result."
-    elif code > 0:
-        how = f"It ended with exit status {code}."
-    else:
-        how = f"It was ended by {_signal_name(-code)}."
-    if end.last_words:
-        how += f" Its last words: {end.last_words}"
-    if code is not None and code < 0 and resident_bytes > NEAR_FULL * machine_bytes:
-        how += (
-            f" Memory may have run out: it held {resident_bytes / 2**20:,.0f} MiB of the machine's "
-            f"{machine_bytes / 2**20:,.0f} MiB."
-        )
-    return how
-
-
-def _signal_name(number: int) -> str:
-    try:
-        known = signal.Signals(number)
-    except ValueError:
-        return f"signal {number}"
-    meaning = signal.strsignal(number)
-    return f"{known.name} ({meaning})" if meaning else known.name
-
-
 _here: Final = Isolation()
 run_isolated = _here.run
 warm_up = _here.warm_up
 ready = _here.ready
 query_devices = _here.query_devices
 forecaster = _here.forecaster
+inspect = _here.inspect

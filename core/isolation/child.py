@@ -28,7 +28,8 @@ from core.results.forecast import DeviceMemory, Forecast, Outlook
 from core.spec.declaration import InvalidSpec, Problem
 from core.spec.run import RunSpec
 
-READY, EVENTS, INVALID, DEVICES, OUTLOOK, FAILURE = b"R", b"E", b"I", b"D", b"O", b"F"
+READY, EVENTS, INVALID, DEVICES = b"R", b"E", b"I", b"D"
+OUTLOOK, INSPECTION, FAILURE = b"O", b"N", b"F"
 """First byte of a message. READY: what follows is b"1" where the target was loaded beforehand."""
 
 DEVICE_LIST: TypeAdapter[tuple[Device, ...]] = TypeAdapter(tuple[Device, ...])
@@ -43,7 +44,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["run", "devices", "outlooks"]
+    kind: Literal["run", "devices", "outlooks", "inspect"]
     spec: RunSpec | None = None
     run_id: str | None = None
     force: bool = False
@@ -59,6 +60,7 @@ class Question(BaseModel):
     spec: RunSpec
     on: DeviceMemory | None = None
     learn_s: float | None = None
+    loads_files: bool = False
 
 
 class Targets(NamedTuple):
@@ -68,11 +70,13 @@ class Targets(NamedTuple):
         run: yields the events of a spec.
         devices: lists the devices.
         outlook: says what is known of a spec before it runs.
+        inspect: says what the user's own model is like.
     """
 
     run: str = "core.runner:run"
     devices: str = "core.measure.machine.devices:devices"
     outlook: str = "core.outlook:outlook"
+    inspect: str = "core.outlook:inspect"
 
 
 def serve(connection: Connection, log: str, targets: Targets) -> None:
@@ -96,6 +100,9 @@ def serve(connection: Connection, log: str, targets: Targets) -> None:
             _run(job, measure, connection)
         elif job.kind == "devices":
             _list_devices(_find(targets.devices), connection)
+        elif job.kind == "inspect":
+            found = _find(targets.inspect)(job.spec)
+            connection.send_bytes(INSPECTION + found.model_dump_json().encode())
         else:
             _answer(_find(targets.outlook), connection)
         status = 0
@@ -182,9 +189,13 @@ def _answer(outlook: Callable[..., Outlook], connection: Connection) -> None:
     """Answers questions until nobody asks any more."""
     while True:
         question = Question.model_validate_json(connection.recv_bytes())
-        patience = {} if question.learn_s is None else {"learn_s": question.learn_s}
+        unusual: dict[str, Any] = {}
+        if question.learn_s is not None:
+            unusual["learn_s"] = question.learn_s
+        if question.loads_files:
+            unusual["loads_files"] = True
         try:
-            known = outlook(question.spec, question.on, **patience)
+            known = outlook(question.spec, question.on, **unusual)
         except InvalidSpec as error:
             connection.send_bytes(INVALID + PROBLEM_LIST.dump_json(error.problems))
         except Exception as error:  # an odd spec must not end the process that others wait for

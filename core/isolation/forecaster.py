@@ -32,7 +32,12 @@ class Forecaster:
         self._closed = False
 
     def ask(
-        self, spec: RunSpec, on: DeviceMemory | None = None, learn_s: float | None = None
+        self,
+        spec: RunSpec,
+        on: DeviceMemory | None = None,
+        learn_s: float | None = None,
+        *,
+        loads_files: bool = False,
     ) -> Outlook:
         """What is known of a spec before it runs; waits for the answer.
 
@@ -40,12 +45,14 @@ class Forecaster:
             spec: a run without problems.
             on: memory to fit into instead of this machine's.
             learn_s: seconds to spend on operations that are not known yet, if not the usual ones.
+            loads_files: whether the process may run the user's own file, which is the last that a
+                process should do.
 
         Raises:
             InvalidSpec: this machine cannot run it.
             NotReady: there is no answer; the message says why.
         """
-        question = Question(spec=spec, on=on, learn_s=learn_s)
+        question = Question(spec=spec, on=on, learn_s=learn_s, loads_files=loads_files)
         with self._asking:
             self._refuse_if_closed()
             child = self._child or self._started()

@@ -41,6 +41,7 @@ RESIDUAL: Final = "residual"
 ATTACK_SUCCESS: Final = "attack_success"
 ATTACK_LOSS: Final = "attack_loss"
 TRACE: Final = "trace"
+KEPT: Final = "kept"
 
 CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
     {
@@ -112,6 +113,12 @@ CHARTS: Final[Mapping[str, ChartForm]] = MappingProxyType(
             "probes",
             "trace",
             "The estimate after each probe appears here, within one standard error.",
+        ),
+        KEPT: ChartForm(
+            "What steps leave behind",
+            "step",
+            "bytes",
+            "What is alive after each step of your own appears here.",
         ),
     }
 )

@@ -19,22 +19,23 @@ from core.spec.data import (
 from core.spec.declaration import Problem
 from core.spec.layers import Shape, shape_text
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import Model
+from core.spec.python_model import PythonModel
 from core.spec.workloads import Maml, NestedGradient, Workload
 
 _DIGIT_INPUTS = ((64,), DIGIT_SHAPE, (1, *DIGIT_SHAPE))
 
 
 def inconsistencies(
-    model: StackModel, data: Data, loss: str, workload: Workload, mitigation: Mitigation
+    model: Model, data: Data, loss: str, workload: Workload, mitigation: Mitigation
 ) -> tuple[Problem, ...]:
     """Every reason why these parts cannot run together, the layers' own first."""
     problems = [*_model(model, workload)]
     if not problems:
         output = model.output_shape
-        assert output is not None
-        problems += _loss(loss, output)
-        problems += _data(data, model, output, loss, workload)
+        if output is not None:
+            problems += _loss(loss, output)
+            problems += _data(data, model, output, loss, workload)
         problems += _held_out(data, workload)
         problems += _inputs(workload, model)
         problems += workload.misfits(model, mitigation)
@@ -43,7 +44,10 @@ def inconsistencies(
     return tuple(problems)
 
 
-def _model(model: StackModel, workload: Workload) -> Iterator[Problem]:
+def _model(model: Model, workload: Workload) -> Iterator[Problem]:
+    if isinstance(model, PythonModel):
+        yield from model.problems()
+        return
     rows = model.trace()
     if not rows:
         yield Problem(("model", "layers"), "model.layers is empty; add at least one layer.")
@@ -69,7 +73,7 @@ def _loss(loss: str, output: Shape) -> Iterator[Problem]:
 
 
 def _data(
-    data: Data, model: StackModel, output: Shape, loss: str, workload: Workload
+    data: Data, model: Model, output: Shape, loss: str, workload: Workload
 ) -> Iterator[Problem]:
     if model.takes_whole_numbers and isinstance(data, SinusoidData | DigitsData):
         yield Problem(
@@ -84,7 +88,7 @@ def _data(
         yield from _arrays(data, model, output, loss, workload)
 
 
-def _sinusoid(model: StackModel, output: Shape, loss: str) -> Iterator[Problem]:
+def _sinusoid(model: Model, output: Shape, loss: str) -> Iterator[Problem]:
     if model.input_shape != (1,):
         yield Problem(
             ("model", "input_shape"),
@@ -99,7 +103,7 @@ def _sinusoid(model: StackModel, output: Shape, loss: str) -> Iterator[Problem]:
 
 
 def _digits(
-    data: DigitsData, model: StackModel, output: Shape, loss: str, workload: Workload
+    data: DigitsData, model: Model, output: Shape, loss: str, workload: Workload
 ) -> Iterator[Problem]:
     if model.input_shape not in _DIGIT_INPUTS:
         allowed = ", ".join(shape_text(shape) for shape in _DIGIT_INPUTS)
@@ -145,7 +149,7 @@ def _shots(data: DigitsData, workload: Maml) -> Iterator[Problem]:
 
 
 def _arrays(
-    data: ArraysData, model: StackModel, output: Shape, loss: str, workload: Workload
+    data: ArraysData, model: Model, output: Shape, loss: str, workload: Workload
 ) -> Iterator[Problem]:
     try:
         arrays = read_arrays(data.file, model.input_shape)
@@ -206,7 +210,7 @@ def _held_out(data: Data, workload: Workload) -> Iterator[Problem]:
         )
 
 
-def _inputs(workload: Workload, model: StackModel) -> Iterator[Problem]:
+def _inputs(workload: Workload, model: Model) -> Iterator[Problem]:
     if not workload.by_inputs or not model.takes_whole_numbers:
         return
     if isinstance(workload, NestedGradient):
@@ -223,7 +227,7 @@ def _inputs(workload: Workload, model: StackModel) -> Iterator[Problem]:
         )
 
 
-def _batch_norm(model: StackModel, data: Data, workload: Workload) -> Iterator[Problem]:
+def _batch_norm(model: Model, data: Data, workload: Workload) -> Iterator[Problem]:
     """A variance needs two values."""
     batches: tuple[tuple[tuple[str, str], int], ...] = ((("data", "batch_size"), data.batch_size),)
     if isinstance(workload, Maml):
@@ -242,8 +246,16 @@ def _batch_norm(model: StackModel, data: Data, workload: Workload) -> Iterator[P
                 )
 
 
-def _mitigation(mitigation: Mitigation, model: StackModel) -> Iterator[Problem]:
+def _mitigation(mitigation: Mitigation, model: Model) -> Iterator[Problem]:
     kind, segments = mitigation.checkpointing.kind, mitigation.checkpointing.segments
+    if isinstance(model, PythonModel):
+        if kind != "none":
+            yield Problem(
+                ("mitigation", "checkpointing", "kind"),
+                f'mitigation.checkpointing.kind: "{kind}" was given; a model of your own is not '
+                'cut into segments, allowed: "none".',
+            )
+        return
     if kind != "none" and segments != "auto" and segments > len(model.layers):
         yield Problem(
             ("mitigation", "checkpointing", "segments"),

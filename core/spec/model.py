@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from core.spec.declaration import Spec, declare
 from core.spec.layers import Layer, LayerRow, LayerSpec, Shape, leaves, row_of
@@ -17,6 +17,7 @@ Place = tuple[int, ...]
 class StackModel(Spec):
     """Layers applied one after the other."""
 
+    title: ClassVar[str] = "Layers"
     kind: Literal["stack"] = "stack"
     input_shape: tuple[int, ...] = declare(
         label="Input shape", help="Sizes of one example, without the batch.", minimum=1

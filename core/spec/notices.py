@@ -23,6 +23,10 @@ _WRITTEN_OUT: Final = (
     "of torch."
 )
 
+OWN_STEP: Final = (
+    "The file defines step(module, batch): that is what is measured, in place of the workload."
+)
+
 
 @dataclass(frozen=True)
 class Notice:

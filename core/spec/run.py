@@ -14,14 +14,19 @@ from core.spec.declaration import InvalidSpec, Problem, Spec, declare, explain
 from core.spec.layers import LAYER_KINDS
 from core.spec.measure import Measure
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import MODEL_KINDS, Model
+from core.spec.python_model import PythonModel
 from core.spec.workloads import WORKLOAD_KINDS, Maml, NestedGradient, Workload
 
 FORMAT_VERSION: Final = 1
 # History of the format:
 # 1  first version.
 
-_KINDS: dict[str, Mapping[str, type[Spec]]] = {"data": DATA_KINDS, "workload": WORKLOAD_KINDS}
+_KINDS: dict[str, Mapping[str, type[Spec]]] = {
+    "model": MODEL_KINDS,
+    "data": DATA_KINDS,
+    "workload": WORKLOAD_KINDS,
+}
 
 
 class RunSpec(Spec):
@@ -29,7 +34,7 @@ class RunSpec(Spec):
 
     version: Literal[1] = FORMAT_VERSION
     name: str = declare("Untitled", label="Name", help="Title of the tab and of the run.")
-    model: StackModel
+    model: Model
     data: Data = SyntheticData()
     loss: Literal["mse", "cross_entropy"] = declare(
         "mse", label="Loss", help="Mean squared error, or cross-entropy over classes."
@@ -43,6 +48,13 @@ class RunSpec(Spec):
         "auto", label="Device", help="auto is the first accelerator, else the CPU."
     )
     measure: Measure = Measure()
+
+    @property
+    def is_own_step(self) -> bool:
+        """Whether a step of the user's own is known to be what is measured, in place of the
+        workload."""
+        known = self.model.known if isinstance(self.model, PythonModel) else None
+        return known is not None and known.has_step
 
     def problems(self) -> tuple[Problem, ...]:
         """What keeps this spec from running: sizes that do not fit, parts that do not combine."""
@@ -100,7 +112,10 @@ class RunSpec(Spec):
         except RecursionError:
             sentence = f"{', '.join(values)}: lists nested too deeply were given; allowed: a spec."
             raise InvalidSpec([Problem((), sentence)]) from None
-        return self.from_json(text)
+        changed = self.from_json(text)
+        # What is known of a model of the user's does not stand in the JSON.
+        same = changed.model == self.model
+        return changed.model_copy(update={"model": self.model}) if same else changed
 
     def flatten(self) -> dict[str, Any]:
         """Every key in dotted form with its plain value; lists stay lists."""

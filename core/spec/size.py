@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from core.spec.layers import Embedding
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -58,7 +59,10 @@ class LeastBytes:
 
 
 def least_bytes(spec: RunSpec) -> LeastBytes | None:
-    """A lower bound of the baseline and the peak together, None where a layer is wrong."""
+    """A lower bound of the baseline and the peak together, None where a layer is wrong or what the
+    user's own module keeps is not known."""
+    if isinstance(spec.model, PythonModel):
+        return None
     spec = spec.as_computed()
     rows = spec.model.trace()
     output = spec.model.output_shape

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, get_args
 
 from pydantic import ValidationError
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QLabel, QToolButton, QVBoxLayout, QWidget
 
 from core.spec.declaration import (
@@ -163,6 +163,7 @@ class SpecForm(QWidget):
         button = QToolButton()
         button.setText(self.tr("More settings"))
         button.setCheckable(True)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         button.setProperty("role", "quiet")
         set_icon(button, "chevron-down", "text_secondary")
         button.toggled.connect(self._show_rows)

@@ -22,6 +22,7 @@ from core.spec.layers import LAYER_KINDS, LayerSpec
 from core.spec.measure import Measure
 from core.spec.mitigations import Checkpointing, Mitigation
 from core.spec.model import StackModel
+from core.spec.models import MODEL_KINDS
 from core.spec.notices import notices
 from core.spec.presets import presets
 from core.spec.run import RunSpec
@@ -31,6 +32,7 @@ from hogui.forms.names import declared_text
 from hogui.forms.note import Note
 from hogui.forms.spec_form import SpecForm, kind_field
 from hogui.icons import set_icon
+from hogui.pages.own_model import OwnModel
 from hogui.tables.layer_editor import LayerEditor
 from hogui.variants_menu import fill_variants
 
@@ -64,8 +66,17 @@ class ConfigurationPanel(QWidget):
         self._said: frozenset[str] = frozenset()
         """What stands in the layers' rows and need not be said twice."""
         self._problems: tuple[Problem, ...] = ()
-        self._stack = SpecForm([StackModel], ("model",))
+        self._stack = SpecForm(
+            list(MODEL_KINDS.values()),
+            ("model",),
+            kind=kind_field(
+                self.tr("Model"),
+                self.tr("The network whose loss is differentiated."),
+                MODEL_KINDS.values(),
+            ),
+        )
         self._layers = LayerEditor()
+        self._own_model = OwnModel()
         self._workload = SpecForm(
             list(WORKLOAD_KINDS.values()),
             ("workload",),
@@ -147,7 +158,7 @@ class ConfigurationPanel(QWidget):
         self._groups["model"].add_to_header(self._variants_button())
         self._groups["model"].add_to_header(self._presets_button())
         contents = {
-            "model": (self._stack, self._layers),
+            "model": (self._stack, self._own_model, self._layers),
             "workload": (self._workload, self._data, self._loss),
             "mitigation": (self._checkpointing, self._mitigation),
             "measure": (self._measure,),
@@ -235,7 +246,7 @@ class ConfigurationPanel(QWidget):
     def _show_spec(self) -> None:
         spec = self._spec
         self._stack.set_spec(spec.model)
-        self._layers.set_stack(spec.model)
+        self._show_model()
         self._workload.set_spec(spec.workload, spec)
         self._loss.set_spec(spec, spec)
         self._data.set_spec(spec.data, spec)
@@ -247,6 +258,16 @@ class ConfigurationPanel(QWidget):
         self._show_found()
         self._show_notices()
         self._gather_problems()
+
+    def _show_model(self) -> None:
+        """A stack has its layers, a file what was found in it."""
+        model = self._spec.model
+        self._own_model.set_spec(self._spec)
+        self._layers.setVisible(isinstance(model, StackModel))
+        if isinstance(model, StackModel):
+            self._layers.set_stack(model)
+        else:
+            self._layers.discard_drafts()
 
     def _show_found(self) -> None:
         """Each sentence goes to its field or row; what has none, to the foot of its group."""

@@ -9,13 +9,13 @@ from itertools import product
 
 import torch
 
+from core.engine.late_modules import load_late_modules
 from core.engine.problem import prepare
 from core.engine.workloads import compute
 from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.measure.memory.ledger import Ledger
-from core.runner import load_late_modules
 from core.spec.layers import LAYER_KINDS
 from core.spec.run import RunSpec
 from tests.bench.page import Page

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from core.engine.late_modules import load_late_modules
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
 from core.engine.workloads import compute
@@ -17,7 +18,6 @@ from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.kernels import Kernels
 from core.measure.timing.clock import Clock
 from core.results.forecast import Forecast
-from core.runner import load_late_modules
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 from tests.bench.page import Page

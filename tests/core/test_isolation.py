@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.isolation import Isolation, NotReady, crash_sentence
+from core.isolation import Isolation, NotReady
+from core.isolation.crash import crash_sentence
 from core.isolation.nursery import End, StartMethod
 from core.results.events import Event, Finished, MemorySamples, ResidentSample, Warned
 from core.results.forecast import Forecast

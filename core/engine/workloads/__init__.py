@@ -17,6 +17,7 @@ from core.engine.workloads import (
     meta_training,
     nested_gradient,
     newton,
+    own_step,
 )
 from core.results.charts import Point, Reading
 from core.spec.declaration import Spec
@@ -44,7 +45,9 @@ _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
 
 
 def compute(problem: Problem, recorder: Recorder) -> Computed:
-    """One repetition of the problem's workload."""
+    """One repetition of the problem's workload, or of the user's own step."""
+    if problem.spec.is_own_step:
+        return own_step.compute(problem, recorder)
     return _WORKLOADS[type(problem.spec.workload)](problem, recorder)
 
 

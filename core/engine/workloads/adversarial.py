@@ -82,13 +82,18 @@ def judged(problem: Problem, data: Batch, x: torch.Tensor, recorder: Recorder) -
     """Loss and right answers of the problem's network for other inputs."""
     problem.same_random_numbers()
     with torch.no_grad():
-        output = problem.stack.forward(
-            problem.parameters, problem.buffers, x, recorder, update_statistics=False
-        )
-        loss = problem.criterion(output, data.y).clone()
-        if problem.spec.loss != "cross_entropy":
+        outputs: list[torch.Tensor] = []
+        loss = problem.loss(
+            problem.parameters,
+            x,
+            data.y,
+            recorder,
+            update_statistics=False,
+            shown=lambda output, _: outputs.append(output),
+        ).clone()
+        if problem.spec.loss != "cross_entropy" or not outputs:
             return Judgement(loss, None)
-        return Judgement(loss, output.argmax(1) == data.y)
+        return Judgement(loss, outputs[0].argmax(1) == data.y)
 
 
 def _success(before: Judgement, after: Judgement) -> Readings:

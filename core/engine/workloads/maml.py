@@ -11,12 +11,11 @@ from core.engine.data import Tasks
 from core.engine.implicit import Heard
 from core.engine.inner_loop import INNER_STEPS, SupportLoss, Weights, WeightsLoss
 from core.engine.meta_gradient import Learner, Task, meta_gradient
-from core.engine.problem import Problem
+from core.engine.problem import Problem, Shown
 from core.engine.recorder import Recorder
+from core.engine.stack import Stack
+from core.spec.model import StackModel
 from core.spec.workloads import Maml, head_of
-
-Judged = Callable[[torch.Tensor, torch.Tensor], None]
-"""Is shown the output for a query set, and the targets."""
 
 
 def compute(problem: Problem, recorder: Recorder) -> Computed:
@@ -46,7 +45,7 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
     )
 
 
-def tasks_of(problem: Problem, recorder: Recorder, judged: Judged | None = None) -> list[Task]:
+def tasks_of(problem: Problem, recorder: Recorder, judged: Shown | None = None) -> list[Task]:
     """The tasks of a problem as functions of the weights.
 
     Args:
@@ -64,13 +63,14 @@ def _head(problem: Problem) -> int:
     """The first layer that the inner steps adapt."""
     workload = problem.spec.workload
     is_anil = isinstance(workload, Maml) and workload.variant == "anil"
-    return head_of(problem.spec.model) if is_anil else 0
+    model = problem.spec.model
+    return head_of(model) if is_anil and isinstance(model, StackModel) else 0
 
 
 def _task(
     problem: Problem,
     recorder: Recorder,
-    judged: Judged | None,
+    judged: Shown | None,
     support_x: torch.Tensor,
     support_y: torch.Tensor,
     query_x: torch.Tensor,
@@ -79,36 +79,36 @@ def _task(
     """All weights adapt to the support set."""
     names = tuple(problem.parameters)
 
-    def output(weights: Weights, x: torch.Tensor, update_statistics: bool) -> torch.Tensor:
-        return problem.stack.forward(
+    def loss(
+        x: torch.Tensor, y: torch.Tensor, *, update: bool = True, shown: Shown | None = None
+    ) -> WeightsLoss:
+        return lambda weights: problem.loss(
             dict(zip(names, weights, strict=True)),
-            problem.buffers,
             x,
+            y,
             recorder,
-            update_statistics=update_statistics,
+            update_statistics=update,
+            shown=shown,
         )
 
-    def loss(update_statistics: bool) -> WeightsLoss:
-        return lambda weights: problem.criterion(
-            output(weights, support_x, update_statistics), support_y
-        )
-
+    again = loss(support_x, support_y, update=False)
     return Task(
-        SupportLoss(loss(True), loss(False), problem.stack.random),
-        _query_loss(problem, judged, lambda weights: output(weights, query_x, True), query_y),
+        SupportLoss(loss(support_x, support_y), again, problem.stack.random),
+        loss(query_x, query_y, shown=judged),
     )
 
 
 def _task_of_a_head(
     problem: Problem,
     recorder: Recorder,
-    judged: Judged | None,
+    judged: Shown | None,
     support_x: torch.Tensor,
     support_y: torch.Tensor,
     query_x: torch.Tensor,
     query_y: torch.Tensor,
 ) -> Task:
     """The head alone adapts, to features that the other layers have made once (ANIL)."""
+    assert isinstance(problem.stack, Stack)
     first, layers = _head(problem), len(problem.spec.model.layers)
     body, head = problem.stack.part(range(first)), problem.stack.part(range(first, layers))
     names = tuple(problem.parameters)
@@ -139,7 +139,7 @@ def _task_of_a_head(
 
 def _query_loss(
     problem: Problem,
-    judged: Judged | None,
+    judged: Shown | None,
     output: Callable[[Weights], torch.Tensor],
     target: torch.Tensor,
 ) -> WeightsLoss:

@@ -103,11 +103,13 @@ def _parts(head: int, layers: int) -> tuple[_Part, ...]:
 def _head(spec: RunSpec) -> int:
     """The first layer of the head, where the head alone adapts; 0 elsewhere."""
     is_anil = isinstance(spec.workload, Maml) and spec.workload.variant == "anil"
-    return head_of(spec.model) if is_anil else 0
+    model = spec.model
+    return head_of(model) if is_anil and isinstance(model, StackModel) else 0
 
 
 def _right_model(spec: RunSpec) -> StackModel:
     """Sparse embeddings made dense where torch would differentiate them wrongly."""
+    assert isinstance(spec.model, StackModel)
     if not isinstance(spec.workload, Maml) or not spec.workload.needs_dense_gradients:
         return spec.model
     layers = tuple(

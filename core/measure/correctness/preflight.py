@@ -27,8 +27,10 @@ from typing_extensions import override
 from core.engine.attention import math_attention
 from core.engine.layers import forward
 from core.engine.losses import loss_of
-from core.engine.problem import DTYPES
+from core.engine.problem import DTYPES, prepare
 from core.engine.recorder import Recorder, Silent
+from core.engine.user_file import UserFileError
+from core.engine.user_trial import completed
 from core.engine.workloads.nested_gradient import nested_gradients
 from core.measure.correctness.known_faults import Mode, Operation, Severity, Use, findings_for
 from core.measure.correctness.operations import Operations
@@ -37,7 +39,8 @@ from core.results.forecast import Finding
 from core.spec.declaration import InvalidSpec
 from core.spec.derivation import Derivation, Tangents
 from core.spec.layers import Embedding, LayerSpec, Shape, ShapeError
-from core.spec.notices import Notice, device_notices, layer_notices
+from core.spec.notices import OWN_STEP, Notice, device_notices, layer_notices
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
 _EXAMPLES: Final = 2
@@ -107,6 +110,9 @@ def _findings(asked: RunSpec) -> Iterator[Finding]:
         yield Finding(severity=notice.severity, layer=notice.layer, sentence=notice.sentence)
     way = spec.workload.derivation
     use = Use(spec.workload.derivative_order, _MODES[way.tangents], _mitigations(spec))
+    if isinstance(spec.model, PythonModel):
+        yield from _of_own_model(spec, use)
+        return
     kinds = tuple(layer.kind for layer in spec.model.layers)
     for layer, seen in _observations(spec):
         operations = [Operation(layer, name) for name in seen.operations]
@@ -117,6 +123,39 @@ def _findings(asked: RunSpec) -> Iterator[Finding]:
             part = f"loss {spec.loss}" if layer is None else kinds[layer]
             sentence = f"{part}: {seen.failure.sentence}"
             yield Finding(severity=seen.failure.severity, layer=layer, sentence=sentence)
+
+
+def _of_own_model(spec: RunSpec, use: Use) -> Iterator[Finding]:
+    """What is found about a model of the user's, whose file this runs."""
+    try:
+        known = completed(spec)
+    except UserFileError as error:
+        yield Finding(severity="error", layer=None, sentence=str(error))
+        return
+    problems = known.problems()
+    for problem in problems:
+        yield Finding(severity="error", layer=None, sentence=problem.sentence)
+    if known.is_own_step:
+        yield Finding(severity="note", layer=None, sentence=OWN_STEP)
+    if problems or known.is_own_step:
+        return
+    operations = Operations()
+    failure = _failure_of(lambda: _own_part(known, operations), 0, operations)
+    if failure is None:
+        failure = _failure_of(lambda: _own_part(known, Silent()), use.order)
+    kinds = [row.layer.kind for row in known.model.trace()]
+    found = findings_for(operations.seen, use, kinds)
+    yield from found
+    if failure is not None and not any(finding.severity == "error" for finding in found):
+        yield Finding(severity=failure.severity, layer=None, sentence=f"model: {failure.sentence}")
+
+
+def _own_part(spec: RunSpec, recorder: Recorder) -> Part:
+    """The loss of the user's own model, differentiated as the workload does."""
+    problem = prepare(spec, torch.device("cpu"))
+    x, y = problem.examples
+    wrt = [x] if spec.workload.by_inputs else list(problem.parameters.values())
+    return Part(lambda: problem.loss(problem.parameters, x, y, recorder), wrt)
 
 
 def _mitigations(spec: RunSpec) -> frozenset[str]:

@@ -40,6 +40,7 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
 from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -178,8 +179,9 @@ class _Work:
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
         """
+        file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, self._device, self._block_bytes, most_units)
+        key = (unnamed, file, self._device, self._block_bytes, most_units)
         seen = self._seen_before.pop(key, None)
         if seen is None:
             seen = self._predicted(spec, most_units)
@@ -238,11 +240,11 @@ class _Work:
 
 def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
     workload = spec.workload
-    if isinstance(workload, Maml) and workload.inner_steps * workload.tasks > _AT_ONCE:
+    if isinstance(workload, Maml) and not spec.is_own_step and _steps(workload) > _AT_ONCE:
         try:
             return _from_few(spec, workload, work), MemoryTimeline()
         except Uneven:
-            if workload.inner_steps * workload.tasks > _AT_MOST:
+            if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
     counts = groups(spec)
     if are_many(counts):
@@ -255,6 +257,10 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
                 raise Unpredictable(TOO_MANY) from None
     seen = work.predict(spec)
     return _value(seen, exact=not seen.report.unknown), seen.timeline
+
+
+def _steps(workload: Maml) -> int:
+    return workload.inner_steps * workload.tasks
 
 
 def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:

@@ -56,7 +56,8 @@ def _structure(spec: RunSpec) -> object:
     if isinstance(workload, Maml):
         inner = (workload.variant, workload.inner_steps > 1)
     return (
-        tuple(layer.kind for layer in spec.model.leaves),
+        tuple(layer.kind for layer in spec.model.leaves)
+        or tuple(row.layer.kind for row in spec.model.trace()),
         (workload.kind, workload.derivation, inner),
         spec.mitigation,
         (spec.loss, spec.data.kind, spec.measure.threads),

@@ -16,11 +16,14 @@ from typing_extensions import override
 
 from core.engine import tangents
 from core.engine.problem import prepare
+from core.engine.user_file import UserFileError
 from core.engine.workloads import compute
 from core.measure.forecasting.quick_fake import QuickFake, answer
 from core.measure.memory.blocks import Books
 from core.measure.memory.calls import Call
 from core.measure.memory.ledger import Ledger
+from core.spec.layers import Embedding
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
 _DATA_DEPENDENT = (
@@ -85,7 +88,7 @@ def predict(
     ledger = (_QuicklyPredicted if quick else _Predicted)(device, block_bytes)
     state = torch.get_rng_state()
     try:
-        with QuickFake() if quick else FakeTensorMode():
+        with QuickFake() if quick else _without_numbers(spec):
             problem = prepare(spec, device, most_units, trained=False)
             ledger.register_problem(problem)
             with ledger:
@@ -94,7 +97,12 @@ def predict(
             del computed
     except _DATA_DEPENDENT as error:
         raise Unpredictable(_sentence(error)) from error
-    except RuntimeError as error:
+    except UserFileError as error:
+        raise Unpredictable(str(error)) from error
+    except Exception as error:
+        # What code of the user's own makes of tensors without numbers is anybody's guess.
+        if not isinstance(error, RuntimeError) and not isinstance(spec.model, PythonModel):
+            raise
         if _has_sparse(spec):
             raise Unpredictable(_SPARSE) from error
         raise Unpredictable(
@@ -107,9 +115,15 @@ def predict(
 
 def _suits_quick(spec: RunSpec, device: torch.device) -> bool:
     """Whether ``QuickFake`` knows all its tensors: it has no zeros without memory, as missing
-    tangents are."""
+    tangents are, and a file of the user's may hold tensors of any kind."""
     has_tangents = spec.workload.derivation.tangents != "none"
-    return device.type == "cpu" and not has_tangents and not _has_sparse(spec)
+    own = isinstance(spec.model, PythonModel)
+    return device.type == "cpu" and not (has_tangents or own or _has_sparse(spec))
+
+
+def _without_numbers(spec: RunSpec) -> FakeTensorMode:
+    """Tensors without numbers; a file of the user's may hold some that have them."""
+    return FakeTensorMode(allow_non_fake_inputs=isinstance(spec.model, PythonModel))
 
 
 _SPARSE = (
@@ -129,4 +143,4 @@ def _first_line(error: Exception) -> str:
 
 
 def _has_sparse(spec: RunSpec) -> bool:
-    return any(layer.kind == "embedding" and layer.sparse for layer in spec.model.layers)
+    return any(isinstance(layer, Embedding) and layer.sparse for layer in spec.model.layers)

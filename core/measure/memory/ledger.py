@@ -105,7 +105,7 @@ class Ledger(Watching):
     def register_problem(self, problem: Problem) -> None:
         """All that a problem holds before its workload begins."""
         for name, tensor in (problem.parameters | problem.buffers).items():
-            self.register("parameters", [tensor], layer=int(name.partition(".")[0]))
+            self.register("parameters", [tensor], layer=problem.stack.layer_of(name))
         self.register("data", problem.data)
         self.register("tangents", problem.own.values())
 
@@ -299,6 +299,11 @@ class Ledger(Watching):
         """What happens from now on belongs to no run."""
         self._closed = True
         self._log.close()
+
+    @property
+    def alive_bytes(self) -> int:
+        """What is alive now above the baseline."""
+        return self._live_bytes - self._baseline_bytes
 
     def leaked(self) -> tuple[Block, ...]:
         """What the workload made and nobody has released."""

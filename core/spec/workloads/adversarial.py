@@ -10,7 +10,7 @@ from typing_extensions import override
 from core.spec.declaration import Problem, declare
 from core.spec.derivation import Derivation
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import Model
 from core.spec.workloads.base import WorkloadSpec
 
 
@@ -70,7 +70,7 @@ class Adversarial(WorkloadSpec):
         return self.training_steps
 
     @override
-    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+    def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         if self.method != "second_order":
             return
         for index, layer in enumerate(model.layers):

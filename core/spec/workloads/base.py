@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from core.spec.declaration import Problem, Spec
 from core.spec.derivation import Derivation
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import Model
 
 Examples = Literal["batch", "tasks", "halves"]
 """What a workload computes on: one batch, tasks of a support and a query set, or a batch to train
@@ -50,7 +50,7 @@ class WorkloadSpec(Spec):
         """Whether the loss is asked for at other weights than the initial ones."""
         return False
 
-    def computed_model(self, model: StackModel) -> StackModel:
+    def computed_model(self, model: Model) -> Model:
         """The model that is computed with: the given one, or one with other layers in places."""
         return model
 
@@ -64,7 +64,7 @@ class WorkloadSpec(Spec):
         """What needs less memory, a sentence; empty where nothing does."""
         return ""
 
-    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+    def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation
         yield from ()

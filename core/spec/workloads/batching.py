@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from core.spec.declaration import Problem
 from core.spec.layers import Embedding
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import Model
 
 
 def batching_misfits(
-    model: StackModel, mitigation: Mitigation, key: str, given: str, instead: str
+    model: Model, mitigation: Mitigation, key: str, given: str, instead: str
 ) -> Iterator[Problem]:
     """Why several vectors cannot be multiplied at once, one sentence each.
 

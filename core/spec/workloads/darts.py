@@ -12,6 +12,7 @@ from core.spec.derivation import Derivation
 from core.spec.layers import ALPHA, Embedding, LayerSpec, Mixed, keyed
 from core.spec.mitigations import Mitigation
 from core.spec.model import StackModel
+from core.spec.models import Model
 from core.spec.workloads.base import Examples, WorkloadSpec
 
 SEARCHED: Final = (
@@ -94,16 +95,25 @@ class Darts(WorkloadSpec):
         return True
 
     @override
-    def computed_model(self, model: StackModel) -> StackModel:
+    def computed_model(self, model: Model) -> Model:
         """Every activation a choice, unless the model has a choice of its own."""
-        if any(isinstance(layer, Mixed) for _, layer in keyed(model.layers, _STACK)):
+        if not isinstance(model, StackModel) or any(
+            isinstance(layer, Mixed) for _, layer in keyed(model.layers, _STACK)
+        ):
             return model
         layers = tuple(_searched(layer) for layer in model.layers)
         return model.model_copy(update={"layers": layers})
 
     @override
-    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+    def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         del mitigation
+        if not isinstance(model, StackModel):
+            yield Problem(
+                ("workload", "kind"),
+                'workload.kind: "darts" was given, which chooses among the layers of a stack; a '
+                "model of your own is one piece.",
+            )
+            return
         names = [
             name
             for row in self.computed_model(model).trace()

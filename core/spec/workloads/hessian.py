@@ -11,7 +11,7 @@ from typing_extensions import override
 from core.spec.declaration import Problem, declare
 from core.spec.derivation import Derivation
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import Model
 from core.spec.workloads.base import WorkloadSpec
 from core.spec.workloads.batching import batching_misfits
 
@@ -50,7 +50,7 @@ class Hessian(WorkloadSpec):
         return "Hessian-vector products (workload.kind hvp) never form the matrix."
 
     @override
-    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+    def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         if self.method == "vmap":
             yield from batching_misfits(model, mitigation, "method", '"vmap"', '"rows"')
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 from core.spec.declaration import Problem, declare
 from core.spec.derivation import Derivation, Tangents
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import Model
 from core.spec.workloads.base import WorkloadSpec
 from core.spec.workloads.batching import batching_misfits
 
@@ -77,7 +77,7 @@ class Hvp(WorkloadSpec):
         return self.mode != "reverse_over_reverse"
 
     @override
-    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+    def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         if self.batched and self.mode != "reverse_over_reverse":
             yield Problem(
                 ("workload", "batched"),

@@ -13,6 +13,7 @@ from core.spec.declaration import LARGEST_WHOLE, Problem, declare
 from core.spec.derivation import FIRST_WRONG_ORDER, Derivation
 from core.spec.mitigations import Mitigation
 from core.spec.model import StackModel
+from core.spec.models import Model
 from core.spec.workloads.base import Examples, WorkloadSpec
 
 HIGHEST_META_ORDER: Final = 4
@@ -168,13 +169,19 @@ class Maml(WorkloadSpec):
         return self.order >= FIRST_WRONG_ORDER or self.variant == "imaml"
 
     @override
-    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+    def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         orders = _ORDERS[self.variant]
         if not orders.lowest <= self.order <= orders.highest:
             yield Problem(
                 ("workload", "order"),
                 f'workload.order: {self.order} was given; the variant "{self.variant}" '
                 f"{orders.why}; allowed: {orders.lowest}.",
+            )
+        if self.variant == "anil" and not isinstance(model, StackModel):
+            yield Problem(
+                ("workload", "variant"),
+                'workload.variant: "anil" was given, which adapts the last layer of a stack; a '
+                "model of your own is one piece.",
             )
         if self.variant == "reptile" and self.inner_lr == 0:
             yield Problem(

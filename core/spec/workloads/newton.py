@@ -11,7 +11,7 @@ from core.spec.declaration import Problem, declare
 from core.spec.derivation import Derivation
 from core.spec.layers import Embedding
 from core.spec.mitigations import Mitigation
-from core.spec.model import StackModel
+from core.spec.models import Model
 from core.spec.workloads.base import WorkloadSpec
 
 
@@ -64,7 +64,7 @@ class Newton(WorkloadSpec):
         return True
 
     @override
-    def misfits(self, model: StackModel, mitigation: Mitigation) -> Iterator[Problem]:
+    def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         for index, layer in enumerate(model.layers):
             if isinstance(layer, Embedding) and layer.sparse:
                 yield Problem(

@@ -205,7 +205,7 @@ def test_that_brackets_nested_too_deeply_in_a_file_are_refused() -> None:
             "data.batch_size: 1000000001 was given; allowed: a whole number from 1 to 1000000000.",
         ),
         ("version", "x", 'version: "x" was given; allowed: 1.'),
-        ("model.kind", "heap", 'model.kind: "heap" was given; allowed: "stack".'),
+        ("model.kind", "heap", 'model.kind: "heap" was given; allowed: stack, python.'),
         ("model.layers", 3, "model.layers: 3 was given; allowed: a list of JSON objects."),
         ("model.layers", [3], "model.layers.0: 3 was given; allowed: a JSON object."),
         ("measure", 3, "measure: 3 was given; allowed: a JSON object."),

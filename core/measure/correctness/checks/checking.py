@@ -214,10 +214,13 @@ class Checking:
         return max(2, min(_MOST_DIRECTIONS, int(directions)))
 
     def _title(self, name: str) -> str:
-        index = name.partition(".")[0]
-        if not index.isdigit():
+        if name not in self._problem.parameters:
             return _TITLES.get(name, name)
-        return f"{name} (layer {int(index) + 1}, {self._copy.spec.model.layers[int(index)].kind})"
+        index = self._problem.stack.layer_of(name)
+        if index < 0:
+            return name
+        kind = self._problem.spec.model.trace()[index].layer.kind
+        return f"{name} (layer {index + 1}, {kind})"
 
     def _check(self, remarks: tuple[str, ...]) -> Check:
         worst = largest(self._comparisons)

@@ -102,7 +102,9 @@ class Judgement:
         if group[-1] != group[0]:
             names += f" to {self.title(group[-1])}"
         order = self.oracle.order(self.gradient)
-        return f"{order}: along a direction in {names} it differs from central differences"
+        is_zero = all(not self.judged[name].any() for name in group)
+        cut = " is zero, as if something cut its graph, and" if is_zero else ""
+        return f"{order}: along a direction in {names} it{cut} differs from central differences"
 
 
 def _unit(tensor: Tensor) -> Tensor:

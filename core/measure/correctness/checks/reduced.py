@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.engine.user_trial import completed
 from core.spec.data import DigitsData, SyntheticData
 from core.spec.declaration import dotted
 from core.spec.layers import GRU, LSTM, Embedding, LayerSpec, TransformerEncoderLayer, keyed, leaves
 from core.spec.layers.base import LayerRow
+from core.spec.python_model import PythonModel, UserLayer
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -91,9 +93,13 @@ class Copy:
 
 
 def reduced(spec: RunSpec) -> Copy | None:
-    """The largest copy that is cheap, else the cheapest; None where that is not affordable."""
+    """The largest copy that is cheap, else the cheapest; None where that is not affordable.
+
+    Raises:
+        core.engine.user_file.UserFileError: the user's own model cannot be used.
+    """
     cheapest: Copy | None = None
-    for candidate in _smaller(_few_examples(spec)):
+    for candidate in _candidates(spec):
         if candidate.problems():
             continue
         copy = Copy(candidate, _extent(spec, candidate), _loss_s(candidate))
@@ -104,6 +110,14 @@ def reduced(spec: RunSpec) -> Copy | None:
     if cheapest is None or cheapest.result_s > _AFFORDABLE_S:
         return None
     return cheapest if cheapest.weights <= _AFFORDABLE_WEIGHTS else None
+
+
+def _candidates(spec: RunSpec) -> Iterator[RunSpec]:
+    few = _few_examples(spec)
+    if isinstance(spec.model, PythonModel):
+        # What the user's module is made of is its own affair.
+        return iter((completed(few),))
+    return _smaller(few)
 
 
 def _few_examples(spec: RunSpec) -> RunSpec:
@@ -238,6 +252,8 @@ def _loss_s(spec: RunSpec) -> float:
             positions = math.prod(shape[:-1])
         elif kind in ("conv1d", "conv2d"):
             positions = math.prod(output[1:])
+        elif isinstance(row.layer, UserLayer):
+            positions = max(math.prod(output) // max(output, default=1), 1)
         if kind != "embedding":
             operations += 2.0 * (row.parameters or 0) * positions
         operations += 20.0 * math.prod(output)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from core.engine.late_modules import load_late_modules
 from core.engine.problem import prepare
 from core.engine.workloads import compute
 from core.measure.forecasting.forecast import Forecaster
@@ -15,7 +16,6 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.measure.memory.ledger import Ledger
 from core.results.forecast import Forecast
-from core.runner import load_late_modules
 from core.spec.run import RunSpec
 
 CPU = torch.device("cpu")

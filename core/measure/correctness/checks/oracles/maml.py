@@ -14,6 +14,7 @@ from core.measure.correctness.checks.network import Tensors, output_of
 from core.measure.correctness.checks.oracles.krylov import solved
 from core.measure.correctness.checks.oracles.oracle import Expected, Oracle, Oracles
 from core.measure.correctness.checks.oracles.shared import detached, gradients, lengths, loss, mean
+from core.spec.model import StackModel
 from core.spec.workloads import Maml
 
 _IMPLICIT_TOLERANCE = 1e-8
@@ -95,7 +96,9 @@ class _Loop:
         moving = {name: w for name, w in weights.items() if name.startswith(f"{head}.")}
         still = {name: w for name, w in weights.items() if name not in moving}
         x, y = self.tasks.support_x[number], self.tasks.support_y[number]
-        features = output_of(self.problem.spec.model, still, x, slice(head))
+        model = self.problem.spec.model
+        assert isinstance(model, StackModel)
+        features = output_of(model, still, x, slice(head))
         if not graph:
             features = features.detach()
         return (
