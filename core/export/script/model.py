@@ -38,6 +38,8 @@ class Network:
         random: whether a layer draws random numbers.
         tracked: whether there are running statistics.
         updates: whether ``loss`` takes ``update``, which says if running statistics are updated.
+        replay: how ``again`` is given the random numbers of the first time.
+        reset: the source of ``reset``, where it is not the usual one.
     """
 
     blocks: tuple[str, ...]
@@ -45,6 +47,8 @@ class Network:
     random: bool
     tracked: bool
     updates: bool
+    replay: str = "replayed(again)"
+    reset: str = ""
 
 
 def network(spec: RunSpec) -> Network:
@@ -59,7 +63,7 @@ def network(spec: RunSpec) -> Network:
     rewritten = sorted(kind for kind in kinds if way.rewrites(kind))
     by_modules = not (rewritten or _computes_again(spec) or _moves_weights(spec))
     if by_modules:
-        loss = f"{_LOSSES[spec.loss]}(network(x), y)"
+        loss = f"{LOSSES[spec.loss]}(network(x), y)"
         return Network(tuple(blocks), loss, random, tracked, updates)
     blocks += definitions(rewritten, running=tracked)
     functions = _functions(model, way, updates)
@@ -141,11 +145,11 @@ def _repeated_modules(block: Sequence[str], times: int) -> list[str]:
     ]
 
 
-_LOSSES = {"mse": "F.mse_loss", "cross_entropy": "F.cross_entropy"}
+LOSSES = {"mse": "F.mse_loss", "cross_entropy": "F.cross_entropy"}
 
 
 def _loss(kind: str, updates: bool, *, written_out: bool) -> str:
-    function = kind if written_out else _LOSSES[kind]
+    function = kind if written_out else LOSSES[kind]
     head, more = ("p, x, y, update=True", ", update") if updates else ("p, x, y", "")
     return f"def loss({head}):\n{INDENT}return {function}(forward(p, x{more}), y)"
 

@@ -68,7 +68,7 @@ def _rematerialized_step(network: Network) -> str:
     update, first, again = "", "", ""
     if network.updates:
         update, first, again = ", update", ", update=True", ", update=False"
-    replayed = "replayed(again)" if network.random else "again"
+    replayed = network.replay if network.random else "again"
     return f'''\
 def descend(weights, x, y, create_graph{update}):
     """The weights after one step of gradient descent."""
