@@ -161,7 +161,7 @@ class Isolation:
         Args:
             spec: with a model of the user's own.
             cancelled: once set, the process is killed.
-            patience_s: so long may it take in all.
+            patience_s: so long may it take, once its process is there.
 
         Returns:
             Also what is wrong with the file, in a sentence; None where it was cancelled.

@@ -29,12 +29,11 @@ def inspected(
         nursery: where the process comes from.
         spec: with a model of the user's own.
         cancelled: once set, the process is killed.
-        patience_s: so long may it take in all.
+        patience_s: so long may it take, once the process is there.
 
     Returns:
         None where it was cancelled.
     """
-    end_s = time.monotonic() + patience_s
     taken = nursery.take()
     while not wait([taken], POLL_S).done:
         if cancelled.is_set():
@@ -44,6 +43,7 @@ def inspected(
         child = taken.result()
     except (NotReady, OSError) as error:
         return Inspection(fault=f"The file was not loaded: {error}.")
+    end_s = time.monotonic() + patience_s
     answer = _answer(child, spec, cancelled, end_s)
     end = nursery.end(child)
     if answer is not None:

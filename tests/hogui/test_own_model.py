@@ -159,26 +159,29 @@ def test_that_whatever_goes_wrong_beside_the_file_is_a_sentence(qtbot, file: Pat
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "fault", "patience_s"),
     [
-        ("raise ValueError('no')", "own.py, line 3: loading the file raised ValueError: no."),
-        ("import os\nos._exit(7)", "It ended with exit status 7."),
-        ("import ctypes\nctypes.string_at(0)", "It was ended by SIGSEGV (Segmentation fault)."),
-        ("while True: pass", "Loading the file has not come to an end after 2 s."),
+        ("raise ValueError('no')", "own.py, line 3: loading the file raised ValueError: no.", 60),
+        ("import os\nos._exit(7)", "It ended with exit status 7.", 60),
+        ("import ctypes\nctypes.string_at(0)", "It was ended by SIGSEGV (Segmentation fault).", 60),
+        ("while True: pass", "Loading the file has not come to an end after 2 s.", 2),
     ],
     ids=["raises", "exits", "crashes", "hangs"],
 )
 def test_that_a_bad_file_is_a_sentence_and_the_window_lives_on(
-    text: str, fault: str, isolation: Isolation, qtbot, tmp_path
+    text: str, fault: str, patience_s: float, isolation: Isolation, qtbot, tmp_path
 ) -> None:
     spec = own_spec(written(tmp_path, text))
     isolation.inspect(own_spec(written(tmp_path, NETWORK, "right.py")))
-    widget = looked(
-        qtbot, OwnModel(lambda s, cancelled: isolation.inspect(s, cancelled, 2.0)), spec
-    )
+    patience = [patience_s]
+
+    def look(asked: RunSpec, cancelled: threading.Event) -> Inspection | None:
+        return isolation.inspect(asked, cancelled, patience[0])
+
+    widget = looked(qtbot, OwnModel(look), spec)
     assert faults(widget).endswith(fault)
     assert not rows(widget)
-    right = own_spec(tmp_path / "right.py")
+    right, patience[0] = own_spec(tmp_path / "right.py"), 60
     widget.set_spec(right)
     button(widget).click()
     qtbot.waitUntil(lambda: button(widget).text() == "Inspect", timeout=PATIENCE_MS)

@@ -26,9 +26,9 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
         returned = function.step((data.x, data.y), recorder)
         weights = {name: weight.detach() for name, weight in problem.parameters.items()}
         recorder.result(tuple(weights.values()))
-    loss = torch.zeros((), dtype=torch.float64)
     if isinstance(returned, torch.Tensor) and returned.numel() == 1:
-        loss = returned.detach().clone().reshape(())
-    elif isinstance(returned, int | float):
-        loss = torch.tensor(float(returned), dtype=torch.float64)
-    return Computed(weights, loss, ())
+        return Computed(weights, returned.detach().reshape(()), ())
+    number = float(returned) if isinstance(returned, int | float) else 0.0
+    # Not beside what else was returned: that would count as the step's.
+    del returned
+    return Computed(weights, torch.tensor(number, dtype=torch.float64), ())

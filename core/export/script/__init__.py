@@ -15,8 +15,10 @@ from core.export.script.data import data
 from core.export.script.header import constants, docstring, imports
 from core.export.script.measuring import measuring
 from core.export.script.model import network
+from core.export.script.own_model import own_network, own_step, with_step_known
 from core.export.script.rematerialize import REMATERIALIZE, REPLAYED, REPLAYED_ON_CPU
 from core.export.script.workloads import workload
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
 _DEFINITION = re.compile(r"(def|class|if) ")
@@ -35,12 +37,21 @@ def script(spec: RunSpec) -> str:
     Raises:
         core.spec.arrays_file.UnreadableArrays: the user's file changed since it was checked.
     """
-    spec = spec.as_computed()
-    stack = network(spec)
-    body = [*data(spec), *stack.blocks, *workload(spec, stack), *measuring(spec, stack)]
+    spec, has_step = with_step_known(spec.as_computed())
+    about = None
+    if isinstance(spec.model, PythonModel):
+        stack = own_network(spec, has_step=has_step)
+        # The examples need the shape of its output.
+        body = [*stack.blocks, *data(spec)]
+        about = "a step of one's own" if has_step else None
+    else:
+        stack = network(spec)
+        body = [*data(spec), *stack.blocks]
+    body += [own_step()] if has_step else workload(spec, stack)
+    body += measuring(spec, stack)
     tools = _tools(spec, "\n".join(body))
     text = _joined([constants(spec), *tools, *body])
-    return f"{docstring(spec)}\n\n{imports(text)}\n\n{text}\n"
+    return f"{docstring(spec, about)}\n\n{imports(text)}\n\n{text}\n"
 
 
 def _tools(spec: RunSpec, body: str) -> Iterator[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.export.script.digits import drawn_digits, packed
+from core.export.script.own_model import OUTPUT
 from core.export.script.source import quoted, sizes
 from core.spec.data import ArraysData, DigitsData, SinusoidData, SyntheticData
 from core.spec.declaration import Spec
 from core.spec.layers import Shape
+from core.spec.models import Model
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
 
@@ -44,20 +47,17 @@ class _Examples:
     """The shapes and types that the examples have to have."""
 
     def __init__(self, spec: RunSpec) -> None:
-        output = spec.model.output_shape
-        assert output is not None
         self.spec = spec
         self.inputs: Shape = spec.model.input_shape
         self.by_class = spec.loss == "cross_entropy"
-        self.output: Shape = output
-        self.targets: Shape = output[1:] if self.by_class else output
+        self.classes, self.targets = _targets(spec.model, by_class=self.by_class)
         self.to_x = "DEVICE" if spec.model.takes_whole_numbers else "DEVICE, DTYPE"
         self.to_y = "DEVICE" if self.by_class else "DEVICE, DTYPE"
         self.tasks = spec.workload.examples == "tasks"
         halves = 1 + (spec.workload.examples == "halves")
         self.count = "SUPPORT + QUERY" if self.tasks else str(halves * spec.data.batch_size)
 
-    def shape(self, sizes_of_one: Shape) -> str:
+    def shape(self, sizes_of_one: Sequence[int | str]) -> str:
         """That of a batch, or of the examples of one task."""
         return ", ".join([self.count, *map(str, sizes_of_one)])
 
@@ -68,6 +68,16 @@ class _Examples:
             f"x = torch.stack([x for x, _ in tasks]).to({self.to_x})\n"
             f"y = torch.stack([y for _, y in tasks]).to({self.to_y})"
         )
+
+
+def _targets(model: Model, *, by_class: bool) -> tuple[int | str, tuple[int | str, ...]]:
+    """The number of classes, and the shape of one target; as the script calls them where it has to
+    find the shape of an output out."""
+    if isinstance(model, PythonModel):
+        return f"{OUTPUT}[0]", (f"*{OUTPUT}[1:]" if by_class else f"*{OUTPUT}",)
+    output = model.output_shape
+    assert output is not None
+    return (output[0], output[1:]) if by_class else (0, output)
 
 
 def _synthetic(examples: _Examples) -> tuple[str, ...]:
@@ -81,7 +91,7 @@ def _synthetic(examples: _Examples) -> tuple[str, ...]:
     y = f"torch.randn({examples.shape(examples.targets)}, generator=generator)"
     if examples.by_class:
         shape = examples.shape(examples.targets) + ("" if examples.targets else ",")
-        y = f"torch.randint({examples.output[0]}, ({shape}), generator=generator)"
+        y = f"torch.randint({examples.classes}, ({shape}), generator=generator)"
     if examples.tasks:
         source = (
             f'def examples():\n    """Those of one task, at random."""\n    x = {x}\n'
@@ -150,7 +160,7 @@ def _arrays(examples: _Examples) -> tuple[str, ...]:
         f"x = torch.from_numpy(all_x[{rows}].astype(np.float64)).to(DEVICE, {to_x})",
         f"y = torch.from_numpy(all_y[{rows}].astype(np.float64)).to(DEVICE, {to_y})",
     )
-    shapes = (sizes((-1, *examples.inputs)), sizes((-1, *examples.targets)))
+    shapes = [", ".join(map(str, (-1, *one))) for one in (examples.inputs, examples.targets)]
     if not examples.tasks:
         x, y = (
             f"{one[0]} = {one[0]}.reshape({shape})"

@@ -15,33 +15,44 @@ _STANDARD = (
     "base64",
     "csv",
     "gc",
+    "importlib.util",
     "itertools",
     "json",
     "math",
+    "os",
     "statistics",
+    "sys",
     "time",
     "zlib",
 )
+_PATHS = ("FILE = ", "MODEL_FILE = ")
 _PARTIAL = "from functools import partial"
 _OTHERS = (
     (r"\bnp\.", "import numpy as np"),
     (r"\btorch\.", "import torch"),
     (r"\bnn\.", "from torch import nn"),
     (r"\bprofile\(", "from torch.autograd.profiler import profile"),
+    (r"\bfunctional_call\(", "from torch.func import functional_call"),
     (r"\bF\.", "from torch.nn import functional as F"),
+    (r"\bsdpa_kernel\(", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
     (r"\bforward_ad\.", "from torch.autograd import forward_ad"),
     (r"\bsdpa_kernel\(", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
     (r"\bcheckpoint\(", "from torch.utils.checkpoint import checkpoint"),
 )
 
 
-def docstring(spec: RunSpec) -> str:
-    """What the script computes and prints."""
+def docstring(spec: RunSpec, about: str | None = None) -> str:
+    """What the script computes and prints.
+
+    Args:
+        spec: a run without problems.
+        about: what is computed, where that is not the workload.
+    """
     printable = "".join(character for character in spec.name if character.isprintable())
     name = " ".join(printable.translate({ord("\\"): "/", ord('"'): "'"}).split())
     title = name[:_LONGEST_NAME] or "Untitled"
     return (
-        f'"""{title}: {_kind(spec).about(spec)}.\n\n'
+        f'"""{title}: {about or _kind(spec).about(spec)}.\n\n'
         "Written by HoGUI and independent of it. Prints the median time, every sample, and the "
         "peak and\nbaseline of memory in bytes, as JSON.\n"
         '"""'
@@ -54,7 +65,7 @@ def _kind(spec: RunSpec) -> WorkloadSource:
 
 def imports(text: str) -> str:
     """The import statements that a text needs, sorted."""
-    code = "\n".join(line for line in text.splitlines() if not line.startswith("FILE = "))
+    code = "\n".join(line for line in text.splitlines() if not line.startswith(_PATHS))
     standard = [f"import {name}" for name in _STANDARD if re.search(rf"\b{name}\.", code)]
     if re.search(r"\bpartial\(", code):
         standard.append(_PARTIAL)

@@ -26,6 +26,9 @@ def measuring(spec: RunSpec, network: Network) -> tuple[str, ...]:
 
 
 def _reset(network: Network) -> Iterator[str]:
+    if network.reset:
+        yield network.reset
+        return
     if not (network.random or network.tracked):
         return
     lines = ["def reset():", '    """Every repetition starts from the same state."""']

@@ -31,6 +31,8 @@ class Network:
         updates: whether ``loss`` takes ``update``, which says if running statistics are updated.
         head: the first layer of the head, where that has functions of its own; 0 elsewhere.
         head_random: whether one of its layers draws random numbers.
+        replay: how ``again`` is given the random numbers of the first time.
+        reset: the source of ``reset``, where it is not the usual one.
     """
 
     blocks: tuple[str, ...]
@@ -40,6 +42,8 @@ class Network:
     updates: bool
     head: int = 0
     head_random: bool = False
+    replay: str = "replayed(again)"
+    reset: str = ""
 
 
 def network(spec: RunSpec) -> Network:
@@ -56,7 +60,7 @@ def network(spec: RunSpec) -> Network:
     by_modules &= not any(layer.kind in sequences.UNCHAINED for layer in model.leaves)
     by_modules &= not (way.by_math_kernel and "multihead_attention" in kinds)
     if by_modules:
-        loss = f"{_LOSSES[spec.loss]}(network(x), y)"
+        loss = f"{LOSSES[spec.loss]}(network(x), y)"
         return Network(tuple(blocks), loss, random, tracked, updates)
     blocks += definitions(rewritten, running=tracked)
     blocks += sequences.definitions(model.leaves, way, spec.device)
@@ -178,11 +182,11 @@ def _repeated_modules(block: Sequence[str], times: int) -> list[str]:
     ]
 
 
-_LOSSES = {"mse": "F.mse_loss", "cross_entropy": "F.cross_entropy"}
+LOSSES = {"mse": "F.mse_loss", "cross_entropy": "F.cross_entropy"}
 
 
 def _loss(kind: str, updates: bool, *, written_out: bool) -> str:
-    function = kind if written_out else _LOSSES[kind]
+    function = kind if written_out else LOSSES[kind]
     head, more = ("p, x, y, update=True", ", update") if updates else ("p, x, y", "")
     return f"def loss({head}):\n{INDENT}return {function}(forward(p, x{more}), y)"
 
@@ -191,7 +195,7 @@ def _losses_of_a_head(
     kind: str, updates: bool, staying: int, *, written_out: bool
 ) -> Iterator[str]:
     """By the head's weights on features, and by all weights."""
-    function = kind if written_out else _LOSSES[kind]
+    function = kind if written_out else LOSSES[kind]
     head, more = ("p, x, y, update=True", ", update") if updates else ("p, x, y", "")
     yield f"def head_loss({head}):\n{INDENT}return {function}(head(p, x{more}), y)"
     yield (

@@ -87,7 +87,7 @@ def _rematerialized_step(network: Network) -> str:
     update, first, again = "", "", ""
     if network.updates:
         update, first, again = ", update", ", update=True", ", update=False"
-    replayed = "replayed(again)" if network.random else "again"
+    replayed = network.replay if network.random else "again"
     if network.head:
         replayed = "replayed(again)" if network.head_random else "again"
         return f'''\
