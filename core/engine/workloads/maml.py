@@ -157,4 +157,4 @@ def _query_loss(
 def _staying(problem: Problem) -> int:
     """How many of the first weights no inner step changes."""
     head = _head(problem)
-    return sum(int(name.partition(".")[0]) < head for name in problem.parameters)
+    return sum(problem.stack.layer_of(name) < head for name in problem.parameters) if head else 0
