@@ -30,6 +30,8 @@ from core.results.statistics import timing
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
+_MIB = 2**20
+
 
 @dataclass
 class Found:
@@ -230,3 +232,20 @@ def leak_sentence(blocks: tuple[Block, ...], phases: tuple[str, ...], *, cycle: 
             f"they were part of a reference cycle: {parts}."
         )
     return f"{total:,} bytes outlived the workload, which is a leak: {parts}."
+
+
+def too_large_sentence(forecast: Forecast | None, instead: str = "") -> str | None:
+    """Why a run is not started by its forecast, None where it may fit.
+
+    Args:
+        forecast: of the run.
+        instead: what needs less, a sentence or nothing.
+    """
+    if forecast is None or forecast.fits is not False or forecast.available_bytes is None:
+        return None
+    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
+    return (
+        f"By its forecast it needs {needed // _MIB:,} MiB and {forecast.memory_name} has "
+        f"{forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be forced. "
+        + instead
+    ).rstrip()

@@ -22,7 +22,7 @@ from core.engine.computed import Computed
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
 from core.engine.workloads import compute, follow, look
-from core.found import Found, leak_sentence
+from core.found import Found, leak_sentence, too_large_sentence
 from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
 from core.measure.machine.devices import describe, resolve
@@ -56,7 +56,6 @@ from core.spec.size import least_bytes
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
-_MIB = 2**20
 LEARN_FIRST_S = 2.0
 """Seconds that a run spends at most on operations that its forecast does not know yet."""
 
@@ -372,23 +371,6 @@ class _Run:
 
     def _now(self) -> float:
         return time.perf_counter() - self._clock_s
-
-
-def too_large_sentence(forecast: Forecast | None, instead: str = "") -> str | None:
-    """Why a run is not started by its forecast, None where it may fit.
-
-    Args:
-        forecast: of the run.
-        instead: what needs less, a sentence or nothing.
-    """
-    if forecast is None or forecast.fits is not False or forecast.available_bytes is None:
-        return None
-    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
-    return (
-        f"By its forecast it needs {needed // _MIB:,} MiB and {forecast.memory_name} has "
-        f"{forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be forced. "
-        + instead
-    ).rstrip()
 
 
 def load_late_modules(spec: RunSpec) -> None:
