@@ -71,8 +71,8 @@ def test_that_every_field_has_label_help_and_limits_that_agree_with_validation(
         (
             spec(workload={"kind": "newtonian"}),
             "workload.kind",
-            'workload.kind: "newtonian" was given; allowed: nested_gradient, hvp, maml, newton, '
-            "adversarial, darts.",
+            'workload.kind: "newtonian" was given; allowed: nested_gradient, hvp, hessian, '
+            "hutchinson_trace, maml, newton, adversarial, darts.",
         ),
         (
             spec(workload={"kind": "maml", "ordr": 2}),
