@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ from core.measure.machine.surroundings import environment
 from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.calls import Call
 from core.measure.memory.ledger import Ledger, PassCancelledError
+from core.measure.memory.rivals import rival_peaks
 from core.measure.own_step import verdicts
 from core.measure.timing.clock import Clock, ClockJumped, Timed
 from core.measure.timing.conditions import ConditionsWatch
@@ -331,11 +333,10 @@ class _Run:
     def _follow(self, problem: Problem) -> Iterator[Event]:
         """What the workload draws besides, such as its learning curve."""
         found = verdicts(problem) if self._spec.is_own_step else follow(problem)
-        if found is None:
-            return
-        yield self._stage("follow")
+        if found is not None:
+            yield self._stage("follow")
         lost: set[tuple[str, str]] = set()
-        for point in found:
+        for point in chain(found or (), rival_peaks(problem)):
             if isinstance(point, str):
                 yield from self._warn([point])
                 continue

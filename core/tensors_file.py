@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from core.engine.computed import Computed
+from core.engine.own_tensors import probes_by_name
 from core.engine.problem import Problem
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
@@ -18,6 +19,7 @@ def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
     """Writes ``parameters/NAME``, ``buffers/NAME``, ``data/NAME`` and ``result/NAME`` arrays.
 
     NAME is the parameter's name in the built ``nn.Module``; buffers are those of the initial state.
+    Random vectors and probes are data too, their number the first axis.
     The file appears whole or not at all.
 
     Raises:
@@ -30,10 +32,13 @@ def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
         stepped = compute(problem, Silent()).result
         result = {name: weight.clone() for name, weight in stepped.items()}
         problem.reset()
+    probes = probes_by_name(problem.spec, problem.parameters)
     groups = {
         "parameters": problem.parameters,
         "buffers": problem.buffers,
-        "data": problem.data._asdict(),
+        "data": problem.data._asdict()
+        | problem.own
+        | probes_by_name(problem.spec, problem.parameters),
         "result": result,
     }
     arrays = {

@@ -27,6 +27,10 @@ METHODS: Final[Mapping[str, Method]] = {
 with 25 evaluations; by default torch would leave a single iteration none."""
 
 
+RIVALS: Final[Mapping[str, Method]] = dict(zip(("adam", "l_bfgs"), METHODS.values(), strict=True))
+"""The same by the names of readings."""
+
+
 class At(NamedTuple):
     """How far an optimizer has come.
 

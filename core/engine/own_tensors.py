@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -48,6 +49,19 @@ def probes(spec: RunSpec, weights: Sequence[torch.Tensor]) -> Iterator[list[torc
     generator = torch.Generator().manual_seed(vector_seed(spec.measure.seed, PROBES))
     while True:
         yield [draw(weight.shape, generator).to(weight) for weight in weights]
+
+
+def probes_by_name(spec: RunSpec, parameters: Mapping[str, torch.Tensor]) -> Tensors:
+    """The probes of a trace: for each weight all of them, their axis first; empty elsewhere."""
+    workload = spec.workload
+    if not isinstance(workload, HutchinsonTrace):
+        return {}
+    drawn = probes(spec, list(parameters.values()))
+    each = list(itertools.islice(drawn, workload.probes))
+    return {
+        f"probes/{name}": torch.stack([probe[position] for probe in each])
+        for position, name in enumerate(parameters)
+    }
 
 
 def _signs(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:

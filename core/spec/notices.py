@@ -51,7 +51,7 @@ def notices(spec: RunSpec) -> tuple[str, ...]:
 
 def layer_notices(spec: RunSpec) -> tuple[Notice, ...]:
     """Choices that work but surprise, those of the whole configuration first."""
-    return (*_of_mitigations(spec), *_of_layers(spec))
+    return (*_of_mitigations(spec), *_of_differences(spec), *_of_layers(spec))
 
 
 def _of_mitigations(spec: RunSpec) -> Iterator[Notice]:
@@ -83,6 +83,23 @@ def _of_meta_learning(spec: RunSpec, workload: Maml) -> Iterator[Notice]:
         )
     if workload.inner_lr == 0:
         yield Notice("warning", None, "workload.inner_lr is 0: the inner steps change nothing.")
+
+
+_KINKED = frozenset(["relu", "leaky_relu", "max_pool2d"])
+
+
+def _of_differences(spec: RunSpec) -> Iterator[Notice]:
+    """A difference of gradients reaches across the kinks of what is only piecewise smooth."""
+    workload = spec.workload
+    kinked = sorted(_KINKED & spec.as_computed().model.functions)
+    if workload.takes_differences and kinked:
+        yield Notice(
+            "warning",
+            None,
+            f"workload: a finite difference steps across the kinks of {', '.join(kinked)}, so that "
+            "it can be far from the exact derivative, by tens of percent; smooth activations keep "
+            "it near.",
+        )
 
 
 def _of_layers(spec: RunSpec) -> Iterator[Notice]:

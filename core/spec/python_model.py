@@ -80,6 +80,7 @@ class PythonModel(Spec):
     )
     layers: ClassVar[tuple[LayerSpec, ...]] = ()
     leaves: ClassVar[tuple[LayerSpec, ...]] = ()
+    functions: ClassVar[frozenset[str]] = frozenset()
 
     _known: Known | None = PrivateAttr(default=None)
 

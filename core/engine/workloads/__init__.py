@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from core.engine.computed import Computed, Look
 from core.engine.problem import Problem
@@ -69,6 +69,17 @@ def follow(problem: Problem) -> Iterator[Point | Reading] | None:
     """
     followed = _FOLLOWED.get(type(problem.spec.workload))
     return None if followed is None else followed(problem)
+
+
+_RIVALS: dict[type[Spec], Callable[[Problem], Mapping[str, Callable[[], object]]]] = {
+    Newton: newton.rivals,
+}
+
+
+def rivals(problem: Problem) -> Mapping[str, Callable[[], object]]:
+    """Other methods that the workload is compared with, by name; each does its part of the work."""
+    others = _RIVALS.get(type(problem.spec.workload))
+    return {} if others is None or problem.spec.is_own_step else others(problem)
 
 
 _LOOKED_AT: dict[type[Spec], Callable[[Problem, Computed], Look]] = {

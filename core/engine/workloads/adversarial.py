@@ -7,6 +7,7 @@ one, ``further steps``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -74,7 +75,7 @@ def follow(problem: Problem) -> Iterator[Point]:
         after, done = judged(problem, data, x, Silent()), number / workload.steps
         yield Point(ATTACK_LOSS, "loss", number, after.loss.item(), done=done)
         success = _success(before, after).get("success_rate")
-        if success is not None:
+        if success is not None and math.isfinite(float(success)):
             yield Point(ATTACK_SUCCESS, "success rate", number, float(success), done=done)
 
 

@@ -6,6 +6,7 @@ The first step has phases of its own; the others follow within one, ``further st
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from core.engine.computed import Computed
 from core.engine.conjugate_gradient import Multiply, conjugate_gradient
 from core.engine.curvature import dense, flattened, parted, products, solve_damped
 from core.engine.data import Batch
-from core.engine.descent import METHODS, descend
+from core.engine.descent import METHODS, RIVALS, Method, descend
 from core.engine.gradients import gradients_of
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder, Silent, within
@@ -25,6 +26,9 @@ from core.results.charts import LOSS_BY_ITERATION, LOSS_BY_SECONDS, RESIDUAL, Po
 from core.spec.workloads import Newton
 
 FURTHER = "further steps"
+
+_NO_TIME_S = 1e-9
+"""Ends after the fewest iterations."""
 
 ENOUGH_DECREASE = 1e-4
 """Share of the decrease that the gradient promises which a step has to bring (Nocedal and Wright
@@ -296,6 +300,17 @@ def follow(problem: Problem) -> Iterator[Point]:
         for at in descend(problem, method, seconds, workload.steps):
             share = (position + at.share) / len(METHODS)
             yield from _pair(name, at.iteration, at.seconds, at.loss, (1 + share) / 2)
+
+
+def rivals(problem: Problem) -> dict[str, Callable[[], object]]:
+    """As many iterations of the other two as there are steps."""
+    workload = problem.spec.workload
+    assert isinstance(workload, Newton)
+
+    def iterations(method: Method) -> Callable[[], object]:
+        return lambda: deque(descend(problem, method, _NO_TIME_S, workload.steps), maxlen=0)
+
+    return {name: iterations(method) for name, method in RIVALS.items()}
 
 
 def _pair(

@@ -135,9 +135,15 @@ class Forecaster:
         bound = not (foreign and spec.model.is_random)
         if not bound:
             reasons.append(_SMALLER_MASKS)
+        if memory is not None:
+            forecast = _fitted(forecast, memory, bound=bound)
+        if forecast.fits is False and spec.workload.instead:
+            reasons.append(spec.workload.instead)
+        if forecast.seconds is not None and spec.workload.may_end_early:
+            reasons.append(spec.workload.may_end_early)
         forecast = forecast.model_copy(update={"reasons": tuple(reasons)})
         return Outlook(
-            forecast=_fitted(forecast, memory, bound=bound) if memory else forecast,
+            forecast=forecast,
             timeline=timeline,
             unfinished=work.unfinished,
         )

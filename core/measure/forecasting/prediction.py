@@ -103,8 +103,9 @@ def predict(
         # What code of the user's own makes of tensors without numbers is anybody's guess.
         if not isinstance(error, RuntimeError) and not isinstance(spec.model, PythonModel):
             raise
-        if _has_sparse(spec):
-            raise Unpredictable(_SPARSE) from error
+        if _has_sparse(spec) and "parse" in str(error):
+            higher = spec.workload.derivative_order > 1
+            raise Unpredictable(_SPARSE_AGAIN if higher else _SPARSE) from error
         raise Unpredictable(
             f"It cannot be followed without numbers: {_first_line(error)}"
         ) from error
@@ -128,6 +129,12 @@ def _without_numbers(spec: RunSpec) -> FakeTensorMode:
 
 _SPARSE = (
     "How much a sparse gradient holds depends on the numbers: which rows of the embedding are used."
+)
+
+
+_SPARSE_AGAIN = (
+    "Tensors without numbers have no second derivative of a sparse gradient, so that it is known "
+    "once the run has measured it."
 )
 
 

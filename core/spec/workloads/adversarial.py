@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from typing_extensions import override
@@ -73,14 +73,24 @@ class Adversarial(WorkloadSpec):
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         if self.method != "second_order":
             return
-        for index, layer in enumerate(model.layers):
-            if layer.kind == "batch_norm":
+        for place, row in model.outline():
+            if row.layer.kind == "batch_norm":
                 yield Problem(
                     ("workload", "method"),
                     'workload.method: "second_order" was given, which takes each example by '
-                    f"itself; batch_norm (layer {index + 1}) makes them depend on each other, "
+                    f"itself; batch_norm (layer {place[0] + 1}) makes them depend on each other, "
                     'allowed: "i_fgsm".',
                 )
+
+    @override
+    def remarks(self, readings: Mapping[str, float | None]) -> Iterator[str]:
+        if "success_rate" not in readings:
+            yield (
+                "There is no success rate: only with the loss cross_entropy is an answer right or "
+                "wrong."
+            )
+        elif readings["success_rate"] is None:
+            yield "There is no success rate, because no answer was right before the attack."
 
     @override
     def units(self, parameters: int) -> int:

@@ -64,6 +64,16 @@ class WorkloadSpec(Spec):
         """What needs less memory, a sentence; empty where nothing does."""
         return ""
 
+    @property
+    def takes_differences(self) -> bool:
+        """Whether a derivative is the difference of two gradients."""
+        return False
+
+    @property
+    def may_end_early(self) -> str:
+        """Why less time may be needed than is foretold, a sentence; empty where it may not."""
+        return ""
+
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation

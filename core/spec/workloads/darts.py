@@ -86,6 +86,11 @@ class Darts(WorkloadSpec):
 
     @property
     @override
+    def takes_differences(self) -> bool:
+        return self.order == 2 and self.method == "finite_difference"
+
+    @property
+    @override
     def derivation(self) -> Derivation:
         return Derivation(2 if self.is_exact else 1)
 

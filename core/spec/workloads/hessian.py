@@ -30,8 +30,9 @@ class Hessian(WorkloadSpec):
     chunk_size: int = declare(
         32,
         label="Rows at once",
-        help="How many rows vmap takes at once; no effect on method rows.",
+        help="How many rows vmap takes at once.",
         minimum=1,
+        when={"method": ("vmap",)},
     )
 
     @property
@@ -42,12 +43,13 @@ class Hessian(WorkloadSpec):
     @property
     @override
     def instead(self) -> str:
+        never = "Hessian-vector products (workload.kind hvp) never form the matrix"
         if self.method == "vmap":
             return (
-                "workload.method rows, a smaller workload.chunk_size or Hessian-vector products "
-                "(workload.kind hvp) need less."
+                f"{never}; workload.method rows and a smaller workload.chunk_size need less beside "
+                "it."
             )
-        return "Hessian-vector products (workload.kind hvp) never form the matrix."
+        return f"{never}."
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:

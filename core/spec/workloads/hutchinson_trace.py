@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from typing_extensions import override
@@ -32,6 +33,11 @@ class HutchinsonTrace(WorkloadSpec):
     @override
     def derivation(self) -> Derivation:
         return Derivation(2)
+
+    @override
+    def remarks(self, readings: Mapping[str, float | None]) -> Iterator[str]:
+        if self.probes == 1:
+            yield "One probe alone has no standard error; workload.probes of 2 and more have one."
 
     @override
     def units(self, parameters: int) -> int:

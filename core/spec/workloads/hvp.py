@@ -68,6 +68,11 @@ class Hvp(WorkloadSpec):
 
     @property
     @override
+    def takes_differences(self) -> bool:
+        return self.mode == "finite_difference"
+
+    @property
+    @override
     def derivation(self) -> Derivation:
         return replace(_DERIVATIONS[self.mode], batched=self.batched)
 

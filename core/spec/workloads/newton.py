@@ -63,6 +63,15 @@ class Newton(WorkloadSpec):
     def moves_weights(self) -> bool:
         return True
 
+    @property
+    @override
+    def may_end_early(self) -> str:
+        if self.method != "cg":
+            return ""
+        return (
+            "The time is that of all workload.cg_iterations; conjugate gradients may end earlier."
+        )
+
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         for index, layer in enumerate(model.layers):

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.engine.user_trial import completed
 from core.spec.data import DigitsData, SyntheticData
-from core.spec.declaration import dotted
+from core.spec.declaration import declared_field, dotted
 from core.spec.layers import GRU, LSTM, Embedding, LayerSpec, TransformerEncoderLayer, keyed, leaves
 from core.spec.layers.base import LayerRow
 from core.spec.python_model import PythonModel, UserLayer
@@ -292,9 +292,19 @@ def _extent(spec: RunSpec, copy: RunSpec) -> str:
         ]
     else:
         words.append(_share(copy.data.batch_size, spec.data.batch_size, "batch"))
-        for name in _MOST.get(spec.workload.kind, {}):
+        for name in _in_effect(spec):
             words.append(_share(getattr(copy.workload, name), getattr(spec.workload, name), name))
     return ", ".join(words)
+
+
+def _in_effect(spec: RunSpec) -> list[str]:
+    """What the workload repeats, as far as it matters now."""
+    workload = spec.workload
+    return [
+        name
+        for name in _MOST.get(workload.kind, {})
+        if declared_field(type(workload), name).takes_effect(workload, spec)
+    ]
 
 
 def _share(part: int, whole: int, name: str) -> str:
