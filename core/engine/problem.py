@@ -173,7 +173,7 @@ def prepare(
     problem.reset()
     if isinstance(stack, UserModule):
         _settle(problem, stack)
-    if trained and spec.workload.trained:
+    if trained and spec.workload.trained and not own_step:
         _train(problem)
         problem.reset()
     return problem

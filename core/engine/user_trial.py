@@ -91,6 +91,7 @@ def _tried(model: PythonModel, seed: int, _: tuple[int, int] | None, patience_s:
             # Not the tensor's version, which batch norm leaves as it is.
             if after.get(name) is not held or not torch.equal(held, value)
         ),
+        weights=tuple(w.numel() for w in module.parameters() if w.requires_grad),
         # What a loss of the user's draws is not known.
         random=draws or file.loss is not None,
         has_loss=file.loss is not None,

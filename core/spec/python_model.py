@@ -37,6 +37,7 @@ class Known:
         names: their names within the whole module, for example ``encoder.0``; as many.
         output_shape: of one example.
         changing: names of the buffers that a forward pass changes.
+        weights: how many numbers each trainable weight has.
         random: whether torch's random numbers are drawn, as far as can be seen.
         has_loss: whether the file defines a loss of its own.
         has_step: whether it defines a computation of its own.
@@ -46,6 +47,7 @@ class Known:
     names: tuple[str, ...]
     output_shape: Shape
     changing: frozenset[str]
+    weights: tuple[int, ...]
     random: bool
     has_loss: bool
     has_step: bool

@@ -34,7 +34,10 @@ class Asked:
         self.on: DeviceMemory | None = None
         self.closed = False
 
-    def ask(self, spec: RunSpec, on: DeviceMemory | None, learn_s: float) -> Outlook:
+    def ask(
+        self, spec: RunSpec, on: DeviceMemory | None, learn_s: float, *, loads_files: bool
+    ) -> Outlook:
+        assert loads_files
         self.on = on
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -90,4 +90,4 @@ _LOOKED_AT: dict[type[Spec], Callable[[Problem, Computed], Look]] = {
 def look(problem: Problem, computed: Computed) -> Look:
     """What a result shows when it is looked at, once and outside of what is measured."""
     looked = _LOOKED_AT.get(type(problem.spec.workload))
-    return Look() if looked is None else looked(problem, computed)
+    return Look() if looked is None or problem.spec.is_own_step else looked(problem, computed)

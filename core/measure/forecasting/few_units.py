@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from core.measure.forecasting.few_steps import Uneven
 from core.measure.memory.blocks import LedgerReport
 from core.results.memory_timeline import MemoryTimeline
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
 FEW, MORE = 3, 4
@@ -40,6 +41,9 @@ T = TypeVar("T", bound=Foretold)
 
 def groups(spec: RunSpec) -> tuple[int, ...]:
     """How many like parts follow each other, for each group of them."""
+    if isinstance(spec.model, PythonModel):
+        known = spec.model.known
+        return () if known is None or known.has_step else spec.workload.unit_groups(known.weights)
     sizes: list[int] = []
     for row in spec.model.trace():
         shapes = row.layer.parameter_shapes(row.input_shape or ())

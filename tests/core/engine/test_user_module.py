@@ -35,7 +35,17 @@ WORKLOADS = [
     {"kind": "maml", "order": 1, "inner_steps": 2, "tasks": 2, "support": 4, "query": 4},
     {"kind": "maml", "order": 2, "inner_steps": 2, "tasks": 2, "support": 4, "query": 4},
     {"kind": "maml", "order": 3, "inner_steps": 2, "tasks": 1, "support": 4, "query": 4},
+    {"kind": "maml", "variant": "reptile", "inner_steps": 2, "tasks": 2, "support": 4, "query": 4},
+    {"kind": "maml", "variant": "imaml", "inner_steps": 2, "tasks": 2, "support": 4, "query": 4},
+    {"kind": "hessian", "method": "rows"},
+    {"kind": "hessian", "method": "vmap"},
+    {"kind": "hutchinson_trace", "probes": 3},
+    {"kind": "newton", "method": "cg", "steps": 2},
+    {"kind": "newton", "method": "exact", "steps": 2},
+    {"kind": "adversarial", "method": "i_fgsm", "steps": 2},
+    {"kind": "adversarial", "method": "second_order", "steps": 2},
 ]
+MAML = {"kind": "maml", "order": 2, "inner_steps": 2, "tasks": 2, "support": 4, "query": 4}
 
 
 class Layers(Silent):
@@ -86,7 +96,7 @@ def test_that_a_module_takes_the_memory_of_a_stack_to_the_byte(
 
 
 def test_that_an_inner_loop_in_checkpoints_gives_the_same_and_takes_the_same(tmp_path) -> None:
-    workload = WORKLOADS[-2] | {"inner_steps": 4}
+    workload = MAML | {"inner_steps": 4}
     mitigation = {"inner_loop": "checkpoint", "precision": "float64"}
     own = own_spec(written(tmp_path, NETWORK), workload=workload, mitigation=mitigation)
     module, stack = prepare(own, CPU), prepare(stack_of(own), CPU)
@@ -96,10 +106,10 @@ def test_that_an_inner_loop_in_checkpoints_gives_the_same_and_takes_the_same(tmp
 
 
 def test_that_a_meta_learned_module_learns_what_a_stack_learns(tmp_path) -> None:
-    workload = WORKLOADS[-2] | {"outer_steps": 3}
+    workload = MAML | {"outer_steps": 3}
     own = own_spec(written(tmp_path, NETWORK), workload=workload, **FLOAT64)
     found, right = (
-        [point.y for point in follow(prepare(spec, CPU)) or () if isinstance(point, Point)]
+        [each.y for each in follow(prepare(spec, CPU)) or () if isinstance(each, Point)]
         for spec in (own, stack_of(own))
     )
     assert len(found) == 3

@@ -1,6 +1,7 @@
 """A model from a Python file, as far as it is known without running the file."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,9 @@ from core.spec.run import RunSpec
 from tests.own_models import NETWORK, own_spec, written
 
 ROW = LayerRow(0, UserLayer(kind="Net"), (8,), (3,), 195, None)
-KNOWN = Known((ROW,), ("",), (3,), frozenset(), random=False, has_loss=False, has_step=False)
+KNOWN = Known(
+    (ROW,), ("",), (3,), frozenset(), weights=(195,), random=False, has_loss=False, has_step=False
+)
 
 
 def test_that_a_spec_of_a_file_survives_json(tmp_path) -> None:
@@ -111,8 +114,21 @@ def test_that_what_is_known_is_kept_by_changes_elsewhere_and_lost_with_the_model
     [("a.first.weight", 1), ("a.second.bias", 0), ("scale", -1), ("b.weight", -1)],
 )
 def test_that_a_weight_belongs_to_the_closest_module_that_ran(name: str, row: int) -> None:
-    known = Known(
-        (), ("a", "a.first"), (3,), frozenset(), random=False, has_loss=False, has_step=False
-    )
+    known = replace(KNOWN, names=("a", "a.first"))
     model = PythonModel(file="own.py", input_shape=(8,)).with_known(known)
     assert model.row_of(name) == row
+
+
+@pytest.mark.parametrize(
+    ("workload", "key"),
+    [
+        ({"kind": "darts"}, "workload.kind"),
+        ({"kind": "maml", "variant": "anil"}, "workload.variant"),
+    ],
+)
+def test_that_what_needs_layers_refuses_a_model_of_ones_own(
+    workload: dict, key: str, tmp_path
+) -> None:
+    (problem,) = own_spec(written(tmp_path, NETWORK), workload=workload).problems()
+    assert problem.key == key
+    assert "a model of your own is one piece" in problem.sentence

@@ -38,7 +38,8 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
         yield _TRAIN.replace("UPDATE", update).replace("SEED\n", _seed(network))
         yield "train()"
     by_class = spec.loss == "cross_entropy"
-    judged = _LOSS_AT.replace("CRITERION", _CRITERIA[spec.loss])
+    form = _LOSS_AT if network.shows_output else _LOSS_ALONE
+    judged = form.replace("CRITERION", _CRITERIA[spec.loss])
     judged = judged.replace("RIGHT", "output.argmax(1) == y" if by_class else "None")
     yield judged.replace("UPDATE", update).replace("SEED\n", _seed(network))
     if workload.method == "i_fgsm":
@@ -83,6 +84,18 @@ SEED
         output = forward(parameters, inputsUPDATE)
         total = CRITERION(output, y).clone()
         return total, RIGHT'''
+
+_LOSS_ALONE = '''\
+def loss_at(inputs):
+    """The loss of the network for other inputs."""
+SEED
+    return loss(parameters, inputs, yUPDATE)
+
+
+def judged(inputs):
+    """The loss; which answers are right, the file's own loss does not tell."""
+    with torch.no_grad():
+        return loss_at(inputs).clone(), None'''
 
 _SIGNED = '''\
 def step(inputs):
