@@ -55,14 +55,13 @@ from core.results.forecast import Forecast
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
-from core.spec.notices import OWN_STEP, notices
+from core.spec.notices import NO_CHECK_OF_STEPS, OWN_STEP, notices
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.size import least_bytes
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
-NO_CHECK_OF_STEPS = "The result was not checked: only the user's file knows what its step computes."
 LEARN_FIRST_S = 2.0
 """Seconds that a run spends at most on operations that its forecast does not know yet."""
 
@@ -335,7 +334,7 @@ class _Run:
         found = verdicts(problem) if self._spec.is_own_step else follow(problem)
         if found is not None:
             yield self._stage("follow")
-        lost: set[tuple[str, str]] = set()
+        lost = set[tuple[str, str]]()
         for point in chain(found or (), rival_peaks(problem)):
             if isinstance(point, str):
                 yield from self._warn([point])

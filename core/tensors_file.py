@@ -36,9 +36,7 @@ def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
     groups = {
         "parameters": problem.parameters,
         "buffers": problem.buffers,
-        "data": problem.data._asdict()
-        | problem.own
-        | probes_by_name(problem.spec, problem.parameters),
+        "data": problem.data._asdict() | problem.own | probes,
         "result": result,
     }
     arrays = {

@@ -23,6 +23,9 @@ _WRITTEN_OUT: Final = (
     "of torch."
 )
 
+NO_CHECK_OF_STEPS: Final = (
+    "The result was not checked: only the user's file knows what its step computes."
+)
 OWN_STEP: Final = (
     "The file defines step(module, batch): that is what is measured, in place of the workload."
 )
