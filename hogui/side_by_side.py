@@ -88,7 +88,8 @@ class SideBySide(QObject):
             self._action.setChecked(True)
 
     def _toggled(self, on: bool) -> None:
-        if on and len(self._chosen) < 2:
+        # What was chosen before may lack the tab that is in front now.
+        if on and (len(self._chosen) < 2 or self._session.current not in self._chosen):
             self._chosen = self._neighbours()
         self.refresh()
 

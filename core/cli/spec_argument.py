@@ -56,9 +56,23 @@ def _read(argument: str) -> RunSpec:
             raise Refused(f"SPEC: {argument} is not a file that can be read.")
         return preset(argument).spec
     try:
-        return RunSpec.from_json(_text(file.read_bytes()))
+        spec = RunSpec.from_json(_text(file.read_bytes()))
     except OSError as error:
         raise Refused(f"SPEC: {argument} cannot be read: {error.strerror}.") from None
+    return _beside(spec, file)
+
+
+def _beside(spec: RunSpec, file: Path) -> RunSpec:
+    """A spec from a file: paths in it may be meant from there, and it may have no other name."""
+    changes: dict[str, Any] = {}
+    if spec.name == RunSpec.model_fields["name"].default:
+        changes["name"] = file.stem
+    for key, value in (("model.file", spec.model), ("data.file", spec.data)):
+        path = Path(str(getattr(value, "file", "")))
+        neighbour = file.parent / path
+        if path.parts and not path.is_absolute() and not _is_file(path) and _is_file(neighbour):
+            changes[key] = str(neighbour)
+    return spec.with_changes(changes) if changes else spec
 
 
 def _values(changes: Sequence[str]) -> dict[str, Any]:

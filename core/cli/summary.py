@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.results.charts import reading_title
+from core.results.charts import CHARTS, reading_title
 from core.results.forecast import Forecast
 from core.results.measurement import Check, Measurement
 from core.results.statistics import explain
@@ -101,10 +101,9 @@ def _figures(result: Measurement) -> Table:
     for name, value in result.readings.items():
         table.add_row(reading_title(name), number(value))
     for curve in result.curves:
-        first, last = curve.y[0], curve.y[-1]
-        table.add_row(
-            curve.name.capitalize(), f"{number(first)} → {number(last)} in {len(curve.y)} points"
-        )
+        chart = CHARTS[curve.chart].title
+        ends = f"{number(curve.y[0])} → {number(curve.y[-1])}"
+        table.add_row(chart, f"{curve.name}: {ends} in {len(curve.y)} points")
     table.add_row("Device", f"{environment.device} ({environment.device_name})")
     table.add_row("Run", result.run_id)
     return table

@@ -124,9 +124,17 @@ def growth_sentence(growth: GrowthByOrder) -> str:
     return f"With each order {' and '.join(told)}."
 
 
+_FITS: Final = 0.95
+"""Below this the costs do not lie on the line of one factor."""
+
+
 def _factor(fit: Growth) -> str:
     text = f"a factor of {fit.factor:.3g}"
-    return text if fit.r_squared is None else f"{text} (R² {fit.r_squared:.3f})"
+    if fit.r_squared is None:
+        return text
+    if fit.r_squared < _FITS:
+        return f"no single factor (about {fit.factor:.3g}, R² {fit.r_squared:.3f})"
+    return f"{text} (R² {fit.r_squared:.3f})"
 
 
 def _costs(runs: Iterable[Measurement]) -> Iterator[OrderCost]:

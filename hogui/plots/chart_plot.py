@@ -33,6 +33,13 @@ _EXTREME = 1e30
 _LEAST_POSITIVE = 1e-300
 
 
+def mark_of(number: int) -> RunMark:
+    """How a curve is told apart: when colours begin again, each has another dash and marker."""
+    marks = theme().tokens.runs
+    shape = marks[(number + number // len(marks)) % len(marks)]
+    return RunMark(marks[number % len(marks)].colour, shape.dash, shape.marker)
+
+
 class ChartPlot(PlotView):
     """The curves of one chart. Hidden while there are none, since most workloads draw few."""
 
@@ -207,9 +214,8 @@ class ChartPlot(PlotView):
         self.request_redraw()
 
     def _marked(self) -> Iterator[tuple[ChartCurve, RunMark]]:
-        marks = theme().tokens.runs
         for number, curve in enumerate(self._curves.values()):
-            yield curve, marks[number % len(marks)]
+            yield curve, mark_of(number)
 
     def _note(self) -> str:
         """What is measured, and of a single curve from where it came to where it went."""
@@ -232,7 +238,7 @@ class CurveLegend(Legend):
     swatch_width = 6 * GRID
 
     def paint_swatch(self, painter: QPainter, box: QRect, number: int, colour: QColor) -> None:
-        mark = theme().tokens.runs[number % len(theme().tokens.runs)]
+        mark = mark_of(number)
         middle = QPointF(box.center())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
         painter.setPen(hairline(colour, mark.dash))

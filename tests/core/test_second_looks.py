@@ -1,4 +1,4 @@
-"""What stands beside a result: saved vectors, peaks of other methods, reasons for what is absent."""
+"""What stands beside a result: saved vectors, rivals' peaks, reasons for what is absent."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from core.cli.spec_argument import read_spec
 from core.engine.descent import descend
 from core.engine.problem import prepare
 from core.engine.workloads.newton import RIVALS
 from core.measure.memory.allocator import allocator_peak
 from core.results.events import Finished
+from core.results.growth_by_order import Growth, GrowthByOrder, growth_sentence
 from core.results.measurement import Measurement
 from core.runner import run
 from core.spec.notices import notices
@@ -137,3 +139,29 @@ def test_that_batch_norm_within_a_layer_is_refused_by_attacks_of_second_order() 
     (problem,) = value.problems()
     assert problem.key == "workload.method"
     assert "batch_norm (layer 2)" in problem.sentence
+
+
+def test_that_paths_in_a_spec_are_found_beside_it_and_it_is_called_like_its_file(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "net.py").write_text("from torch.nn import Linear as model\n")
+    document = {"model": {"kind": "python", "file": "net.py", "input_shape": [3]}}
+    file = tmp_path / "my run.json"
+    file.write_text(json.dumps(document))
+    value = read_spec(str(file), [])
+    assert value.name == "my run"
+    assert value.flatten()["model.file"] == str(tmp_path / "net.py")
+    file.write_text(json.dumps(document | {"name": "Mine"}))
+    assert read_spec(str(file), []).name == "Mine"
+
+
+def test_that_costs_off_the_line_are_not_told_as_one_factor() -> None:
+    def growth(factor: float, r_squared: float | None) -> str:
+        fit = Growth(start=1.0, factor=factor, r_squared=r_squared)
+        return growth_sentence(GrowthByOrder(costs=(), memory=fit, time=None))
+
+    assert growth(1.04, 0.429) == (
+        "With each order the peak grows by no single factor (about 1.04, R² 0.429)."
+    )
+    assert growth(2.1, 0.99) == "With each order the peak grows by a factor of 2.1 (R² 0.990)."
+    assert growth(2.1, None) == "With each order the peak grows by a factor of 2.1."

@@ -515,6 +515,23 @@ def test_that_a_tab_that_stands_beside_others_may_close(open_window: OpenWindow)
     assert window.workbench.current_page().figures.memory.isVisible()
 
 
+def test_that_side_by_side_begins_with_the_tab_in_front_whatever_was_chosen_before(
+    open_window: OpenWindow,
+) -> None:
+    window = open_window()
+    for _ in range(2):
+        window.commands["duplicateTab"].trigger()
+    first, second, third = window.session.tabs
+    side_by_side = window.workbench.side_by_side
+    side_by_side.choose([first, second])
+    window.session.set_current(second)
+    window.tabs.split_button.click()
+    assert side_by_side.shown == ()
+    window.session.set_current(third)
+    window.tabs.split_button.click()
+    assert side_by_side.shown == (second, third)
+
+
 def test_that_a_variant_opens_in_a_tab_of_its_own_beside(open_window: OpenWindow) -> None:
     window = open_window()
     session = window.session

@@ -8,7 +8,7 @@ from PySide6.QtGui import QColor
 
 from core.results.charts import ChartForm, Curve, Point
 from hogui.plots.chart_data import ChartCurve, runs_of, thinned
-from hogui.plots.chart_plot import ChartPlot
+from hogui.plots.chart_plot import ChartPlot, mark_of
 from hogui.plots.ticks import log_ticks, named_ticks, plain_ticks, power_of_ten
 from hogui.theme import LIGHT, Preference, theme
 
@@ -259,3 +259,8 @@ def test_that_the_power_of_ten_of_large_and_small_numbers_is_named_once():
 
 def test_that_an_axis_of_numbers_says_what_they_are():
     assert "radius 0.2" in named_ticks(0.0, 1.0, 5, "radius").labels
+
+
+def test_that_no_two_of_many_curves_look_alike() -> None:
+    marks = [mark_of(number) for number in range(24)]
+    assert len({(mark.colour, mark.marker) for mark in marks}) == len(marks)
