@@ -115,8 +115,8 @@ def _read(place: Path) -> dict[str, Table]:
         with file.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
             tables[file.name] = Table(list(reader.fieldnames or ()), list(reader))
-    if "runs.csv" not in tables:
-        raise SmokeError(f"no runs.csv among {sorted(tables)}")
+    if "runs.csv" not in tables or not tables["runs.csv"].rows:
+        raise SmokeError(f"no run in runs.csv among {sorted(tables)}")
     return tables
 
 
@@ -130,8 +130,8 @@ def _differences(tables: dict[str, Table], reference: dict[str, Table]) -> list[
         if given.columns != expected.columns:
             unequal = sorted(set(given.columns) ^ set(expected.columns)) or "in another order"
             found.append(f"{file}: columns {unequal}")
-        if not given.rows:
-            found.append(f"{file}: no rows")
+        if len(given.rows) != len(expected.rows) and not (given.rows and expected.rows):
+            found.append(f"{file}: {len(given.rows)} rows; the sources wrote {len(expected.rows)}")
         compared = [column for column in expected.columns if _has_to_be_equal(file, column)]
         found += _unequal_values(file, compared, given.rows, expected.rows)
     return found + _unequal_curves(tables["memory.csv"].rows, reference["memory.csv"].rows)
