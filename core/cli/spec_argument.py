@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from core.cli.refusal import Refused
+from core.spec.beside import beside, is_file
 from core.spec.declaration import InvalidSpec
 from core.spec.presets import preset
 from core.spec.run import RunSpec, value_from
@@ -50,7 +51,7 @@ def _read(argument: str) -> RunSpec:
     if argument == "-":
         return RunSpec.from_json(_text(sys.stdin.buffer.read()))
     file = Path(argument)
-    if not _is_file(file):
+    if not is_file(file):
         # A path that is not there is no misspelt preset.
         if file.suffix or len(file.parts) > 1:
             raise Refused(f"SPEC: {argument} is not a file that can be read.")
@@ -59,20 +60,7 @@ def _read(argument: str) -> RunSpec:
         spec = RunSpec.from_json(_text(file.read_bytes()))
     except OSError as error:
         raise Refused(f"SPEC: {argument} cannot be read: {error.strerror}.") from None
-    return _beside(spec, file)
-
-
-def _beside(spec: RunSpec, file: Path) -> RunSpec:
-    """A spec from a file: paths in it may be meant from there, and it may have no other name."""
-    changes: dict[str, Any] = {}
-    if spec.name == RunSpec.model_fields["name"].default:
-        changes["name"] = file.stem
-    for key, value in (("model.file", spec.model), ("data.file", spec.data)):
-        path = Path(str(getattr(value, "file", "")))
-        neighbour = file.parent / path
-        if path.parts and not path.is_absolute() and not _is_file(path) and _is_file(neighbour):
-            changes[key] = str(neighbour)
-    return spec.with_changes(changes) if changes else spec
+    return beside(spec, file)
 
 
 def _values(changes: Sequence[str]) -> dict[str, Any]:
@@ -85,14 +73,6 @@ def _values(changes: Sequence[str]) -> dict[str, Any]:
         values.pop(key.strip(), None)
         values[key.strip()] = value_from(text)
     return values
-
-
-def _is_file(path: Path) -> bool:
-    """Is it there? What is no possible path, for example one too long, is not."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _text(content: bytes) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMenu, QWidget
 
+from core.spec.beside import beside
 from core.spec.declaration import InvalidSpec
 from core.spec.run import RunSpec
 from hogui.actions import Actions
@@ -73,7 +74,7 @@ class FileCommands(QObject):
 
     def _read(self, path: Path) -> RunSpec | None:
         try:
-            return RunSpec.from_json(path.read_bytes())
+            return beside(RunSpec.from_json(path.read_bytes()), path)
         except InvalidSpec as error:
             if any(problem.sentence.startswith("model is missing") for problem in error.problems):
                 self._tell(path, self.tr("it is not a configuration: it has no key model."))
