@@ -115,8 +115,10 @@ def _read(place: Path) -> dict[str, Table]:
         with file.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
             tables[file.name] = Table(list(reader.fieldnames or ()), list(reader))
-    if "runs.csv" not in tables or not tables["runs.csv"].rows:
-        raise SmokeError(f"no run in runs.csv among {sorted(tables)}")
+    if "runs.csv" not in tables:
+        raise SmokeError(f"no runs.csv among {sorted(tables)}")
+    if not tables["runs.csv"].rows:
+        raise SmokeError("runs.csv holds no run")
     return tables
 
 
