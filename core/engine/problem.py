@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -102,6 +103,15 @@ class Problem:
             recorder,
             update_statistics=update_statistics,
         )
+
+    @cached_property
+    def tasks(self) -> tuple[tuple[torch.Tensor, ...], ...]:
+        """The examples of each task, in the order of ``Tasks``.
+
+        Views made once: fresh ones in every repetition take 1.5 % of a small computation's time.
+        """
+        assert isinstance(self.data, Tasks)
+        return tuple(zip(*(tensor.unbind() for tensor in self.data), strict=True))
 
     @property
     def examples(self) -> tuple[torch.Tensor, torch.Tensor]:

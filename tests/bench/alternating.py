@@ -15,6 +15,12 @@ import runpy, sys
 names = runpy.run_path(sys.argv[1])
 seconds, peak = names["seconds"], names["peak_on_cpu"]
 """
+_NUMBERS = """
+import torch
+with torch.no_grad():
+    for own, given in zip(names["numbers"], torch.load(sys.argv[2]), strict=True):
+        own.copy_(given)
+"""
 _PRODUCT = """
 import sys, torch
 from core.engine.problem import prepare
@@ -40,9 +46,9 @@ for line in sys.stdin:
 class Program:
     """A process that repeats a computation whenever it is asked to; use it with ``with``."""
 
-    def __init__(self, source: str, file: Path) -> None:
+    def __init__(self, source: str, *files: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", source + _ANSWER, str(file)],
+            [sys.executable, "-c", source + _ANSWER, *map(str, files)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -52,9 +58,14 @@ class Program:
         self.peak_bytes = int(self._answer())
 
     @classmethod
-    def of_script(cls, file: Path) -> Program:
-        """A script with functions ``seconds`` and ``peak_on_cpu``."""
-        return cls(_SCRIPT, file)
+    def of_script(cls, file: Path, numbers: Path | None = None) -> Program:
+        """A script with functions ``seconds`` and ``peak_on_cpu``.
+
+        Args:
+            file: the script.
+            numbers: what is put into the script's ``numbers``, a list of tensors.
+        """
+        return cls(_SCRIPT, file) if numbers is None else cls(_SCRIPT + _NUMBERS, file, numbers)
 
     @classmethod
     def of_product(cls, spec: Path) -> Program:

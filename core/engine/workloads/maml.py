@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 
 from core.engine.computed import Computed, computed
-from core.engine.data import Tasks
 from core.engine.implicit import Heard
 from core.engine.inner_loop import INNER_STEPS, SupportLoss, Weights, WeightsLoss
 from core.engine.meta_gradient import Learner, Task, meta_gradient
@@ -53,10 +52,8 @@ def tasks_of(problem: Problem, recorder: Recorder, judged: Shown | None = None) 
         recorder: hears of the layers.
         judged: shown every output for a query set.
     """
-    data = problem.data
-    assert isinstance(data, Tasks)
     form = _task_of_a_head if _head(problem) else _task
-    return [form(problem, recorder, judged, *task) for task in zip(*data, strict=True)]
+    return [form(problem, recorder, judged, *task) for task in problem.tasks]
 
 
 def _head(problem: Problem) -> int:

@@ -20,6 +20,8 @@ _TOLERANCE_S = 10.0
 """Clocks of different kinds may disagree by this, and by ``_DRIFT`` of the time: the date may be
 set meanwhile, and a lesser jump is one outlier, which a median does not follow."""
 _DRIFT = 0.1
+_CORES = os.cpu_count() or 1
+"""Asked once: it opens a file, after which the next repetition finds the caches cold."""
 
 
 class ClockJumped(Exception):
@@ -71,13 +73,12 @@ class Witnesses:
         """
         dated, busy = self.date() - since[0], self.busy() - since[1]
         spans = [seconds, *(phase.duration_s for phase in phases)]
-        cores = os.cpu_count() or 1
         believable = (
             all(map(math.isfinite, spans))
             and seconds > 0
             and min(spans) >= 0
             and seconds <= dated * (1 + _DRIFT) + _TOLERANCE_S
-            and busy <= seconds * cores * (1 + _DRIFT) + _TOLERANCE_S
+            and busy <= seconds * _CORES * (1 + _DRIFT) + _TOLERANCE_S
         )
         if not believable:
             worst = min(spans) if min(spans) < 0 else seconds

@@ -21,22 +21,22 @@ torch.set_num_threads(1)
 torch.manual_seed(0)
 
 
-def parameter(*shape: int) -> Tensor:
-    return (torch.randn(shape) / math.sqrt(math.prod(shape[1:]))).requires_grad_()
+def layer(*shape: int) -> list[Tensor]:
+    """Weight and bias as torch.nn draws them."""
+    bound = 1 / math.sqrt(math.prod(shape[1:]))
+    return [torch.empty(s).uniform_(-bound, bound).requires_grad_() for s in (shape, shape[:1])]
 
 
 weights = [
-    parameter(CHANNELS, 1, 3, 3),
-    parameter(CHANNELS),
-    parameter(CHANNELS, CHANNELS, 3, 3),
-    parameter(CHANNELS),
-    parameter(WAYS, CHANNELS * 5 * 5),
-    parameter(WAYS),
+    *layer(CHANNELS, 1, 3, 3),
+    *layer(CHANNELS, CHANNELS, 3, 3),
+    *layer(WAYS, CHANNELS * 5 * 5),
 ]
 support = torch.randn(TASKS, WAYS * SHOTS, 1, 20, 20)
 query = torch.randn(TASKS, WAYS * QUERIES, 1, 20, 20)
 support_classes = torch.arange(WAYS).repeat(TASKS, SHOTS)
 query_classes = torch.arange(WAYS).repeat(TASKS, QUERIES)
+numbers = [*weights, support, support_classes, query, query_classes]
 
 
 def loss(w: list[Tensor], x: Tensor, classes: Tensor) -> Tensor:

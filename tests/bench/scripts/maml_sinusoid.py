@@ -36,6 +36,7 @@ weights = [
 curves = [(torch.rand(1) * 4.9 + 0.1, torch.rand(1) * math.pi) for _ in range(TASKS)]
 positions = torch.rand(2, TASKS, SHOTS, 1) * 10 - 5
 values = torch.stack([a * torch.sin(positions[:, i] - p) for i, (a, p) in enumerate(curves)], 1)
+numbers = [*weights, positions[0], values[0], positions[1], values[1]]
 
 
 def loss(w: list[Tensor], x: Tensor, y: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ layers = [layer for _ in range(DEPTH) for layer in (nn.Linear(WIDTH, WIDTH), nn.
 model = nn.Sequential(*layers)
 weights = list(model.parameters())
 x, y = torch.randn(BATCH, WIDTH), torch.randn(BATCH, WIDTH)
+numbers = [*weights, x, y]
 
 
 def compute() -> tuple[torch.Tensor, ...]:
