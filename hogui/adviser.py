@@ -31,7 +31,11 @@ class Advisor(Protocol):
     """Says what makes configurations cheaper. Asked from one thread, closed from another."""
 
     def advise(
-        self, spec: RunSpec, budget_bytes: int, on: DeviceMemory | None = None
+        self,
+        spec: RunSpec,
+        budget_bytes: int,
+        on: DeviceMemory | None,
+        rests: Callable[[], bool],
     ) -> Generator[Advising | Advice, None, None]:
         """Points as they are foretold, and the whole answer at the end.
 
@@ -39,6 +43,8 @@ class Advisor(Protocol):
             spec: a configuration without problems.
             budget_bytes: what baseline and peak have to fit into.
             on: the device of that memory, None for the configuration's own.
+            rests: whether nothing should be computed for now, asked after each forecast. Whoever
+                takes the answer then waits before the next.
 
         Raises:
             InvalidSpec: this machine cannot run it.
@@ -48,6 +54,14 @@ class Advisor(Protocol):
 
     def close(self) -> None:
         """Ends what answers; a question that is under way fails."""
+
+
+def own_advisor() -> Advisor:
+    """The core's, in processes of its own."""
+    # Imported late because the first frame does not wait for it.
+    from hogui.own_advisor import OwnAdvisor
+
+    return OwnAdvisor()
 
 
 class AdviceThread(QThread):
@@ -131,7 +145,9 @@ class AdviceThread(QThread):
     def _answer(self, question: AdviceQuestion) -> None:
         try:
             advisor = self._ready_advisor()
-            answer = advisor.advise(question.spec, question.budget_bytes, question.memory)
+            answer = advisor.advise(
+                question.spec, question.budget_bytes, question.memory, self._rests
+            )
             with closing(answer) as parts:
                 for news in parts:
                     if not self._goes_on():
@@ -147,10 +163,12 @@ class AdviceThread(QThread):
     def _goes_on(self) -> bool:
         """Whether the answer is still wanted; waits while held."""
         with self._news:
-            self._news.wait_for(
-                lambda: self._is_over or self._is_unwanted or not self._is_held
-            )
+            self._news.wait_for(lambda: self._is_over or self._is_unwanted or not self._is_held)
             return not (self._is_over or self._is_unwanted)
+
+    def _rests(self) -> bool:
+        with self._news:
+            return self._is_held or self._is_unwanted or self._is_over
 
     def _ready_advisor(self) -> Advisor:
         with self._news:
@@ -164,10 +182,17 @@ class AdviceThread(QThread):
 class Adviser(QObject):
     """The advice of every tab that asked for some."""
 
-    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+    def __init__(
+        self, session: Session, make: Callable[[], Advisor], parent: QObject | None = None
+    ) -> None:
+        """Asks nothing yet.
+
+        Args:
+            session: the tabs, and the runs that come first.
+            make: makes what answers; called in another thread, with the first question.
+        """
         super().__init__(parent)
-        self._session = session
-        self._make: Callable[[], Advisor] | None = None
+        self._session, self._make = session, make
         self._thread: AdviceThread | None = None
         self._of: dict[OpenTab, TabAdvice] = {}
         self._is_closed = False
@@ -178,19 +203,6 @@ class Adviser(QObject):
         self._given_up: AdviceQuestion | None = None
         session.runsChanged.connect(self._hold)
         session.tabClosed.connect(self._forget)
-
-    def start(self, make: Callable[[], Advisor]) -> None:
-        """Answers from now on; what was asked before waited for this.
-
-        Args:
-            make: makes what answers; called in another thread, with the first question.
-        """
-        if self._is_closed or self._make is not None:
-            return
-        self._make = make
-        for advice in self._of.values():
-            if advice.is_under_way and advice.question is not None:
-                self._put(advice.question)
 
     def close(self) -> None:
         """Asks nothing any more."""
@@ -230,7 +242,7 @@ class Adviser(QObject):
             self._grace.start()
 
     def _put(self, question: AdviceQuestion) -> None:
-        if self._make is None or self._is_closed:
+        if self._is_closed:
             return
         if self._thread is None:
             self._thread = AdviceThread(self._make, self)

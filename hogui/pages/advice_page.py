@@ -138,9 +138,7 @@ class AdvicePage(QWidget):
         )
         kinds = [kind_of(point) for point in self._points]
         self.table.show_rows(rows, kinds, anew=self._is_new_picture)
-        timed = [
-            (row, point) for row, point in enumerate(self._points) if point.forecast.seconds
-        ]
+        timed = [(row, point) for row, point in enumerate(self._points) if point.forecast.seconds]
         self._dot_rows = tuple(row for row, _ in timed)
         first = next((point for point in self._points if not point.changes), None)
         self.plot.set_dots([self._dot(point, first, best) for _, point in timed])
@@ -151,9 +149,7 @@ class AdvicePage(QWidget):
         self._is_stale_picture = self._is_new_picture = False
         self._selection_changed()
 
-    def _dot(
-        self, point: AdvicePoint, first: AdvicePoint | None, best: AdvicePoint | None
-    ) -> Dot:
+    def _dot(self, point: AdvicePoint, first: AdvicePoint | None, best: AdvicePoint | None) -> Dot:
         names = []
         if point is first:
             names.append(self.tr("as it is"))
@@ -306,9 +302,7 @@ class AdvicePage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         wide = self.width() >= _WIDE
-        self.splitter.setOrientation(
-            Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
-        )
+        self.splitter.setOrientation(Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical)
 
     @override
     def minimumSizeHint(self) -> QSize:

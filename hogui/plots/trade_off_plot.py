@@ -405,7 +405,8 @@ def _with_margin(values: Floats) -> tuple[float, float]:
 
 
 def _spans_much(values: Floats) -> bool:
-    return len(values) > 1 and bool(values.min() > 0) and bool(
-        values.max() > _LOGARITHMIC * values.min()
+    return (
+        len(values) > 1
+        and bool(values.min() > 0)
+        and bool(values.max() > _LOGARITHMIC * values.min())
     )
-

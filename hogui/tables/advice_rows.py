@@ -12,8 +12,8 @@ from core.results.measurement import Measurement
 from core.spec.run import RunSpec
 from hogui.forecast_text import total_bytes
 from hogui.plots.point_marks import Kind
-from hogui.tables.rows_model import Cell
 from hogui.tab_advice import nameless
+from hogui.tables.rows_model import Cell
 from hogui.units import (
     BYTES,
     MISSING,
@@ -54,7 +54,10 @@ def kind_of(point: AdvicePoint) -> Kind:
 
 
 def advice_rows(
-    points: Sequence[AdvicePoint], budget_bytes: int, recommended: RunSpec | None, measured: Measured
+    points: Sequence[AdvicePoint],
+    budget_bytes: int,
+    recommended: RunSpec | None,
+    measured: Measured,
 ) -> AdviceRows:
     """Rows in the order of the points.
 
