@@ -203,6 +203,7 @@ class Adviser(QObject):
         self._given_up: AdviceQuestion | None = None
         session.runsChanged.connect(self._hold)
         session.tabClosed.connect(self._forget)
+        session.closing.connect(self.close)
 
     def close(self) -> None:
         """Asks nothing any more."""

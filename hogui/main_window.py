@@ -46,12 +46,10 @@ class MainWindow(Frame):
     Signals:
         filled: the frame has got its content, the plots first.
         completed: nothing is missing any more.
-        closing: whatever works in the background has to end.
     """
 
     filled = Signal()
     completed = Signal()
-    closing = Signal()
     _noticed = Signal(str)
     """A sentence from any thread."""
 
@@ -74,8 +72,7 @@ class MainWindow(Frame):
             defer: whoever makes the window calls ``fill`` once the frame is painted.
         """
         super().__init__()
-        self._source, self._oracle, self._advisor = source, oracle, advisor
-        self._warms_up = warm_up
+        self._source, self._oracle, self._advisor, self._warms_up = source, oracle, advisor, warm_up
         self.home = home()
         self._is_deferred = defer
         self._is_filled = False
@@ -124,7 +121,6 @@ class MainWindow(Frame):
             self.session, choices, self.commands, self.tool_bar, self.status, self
         )
         self.forecasts = Forecasts(self.session, choices, self)
-        self.closing.connect(self.forecasts.close)
         self.forecast_controls = ForecastControls(
             self.session, choices, self.forecasts, self.tool_bar.forecast, self
         )
@@ -173,7 +169,6 @@ class MainWindow(Frame):
         self.advice = AdviceControls(
             self.session, self.preferences, self.commands, self.workbench, self._advisor, self
         )
-        self.closing.connect(self.advice.close)
 
         ask = partial(self.forecasts.start, self._oracle or own_oracle)
         if self._warms_up:
@@ -247,8 +242,7 @@ class MainWindow(Frame):
                 event.ignore()
                 return
             self.keeper.write(durable=True)
-            self.closing.emit()
+            self.forecasts.close()
             self.session.shut_down()
-            self.warm_up.requestInterruption()
-            self.warm_up.wait()
+            self.warm_up.close()
         super().closeEvent(event)

@@ -53,6 +53,8 @@ class AdviceControls(QObject):
         self._pages: dict[OpenTab, AdvicePage] = {}
         self._shown: set[OpenTab] = set()
         """The tabs in which advice stands in the place of the figures."""
+        self._eager: set[OpenTab] = set()
+        """The tabs that ask as soon as there is a budget."""
         self._measured: dict[RunSpec, Measurement] = {}
         self._action.toggled.connect(self._toggled)
         session.currentChanged.connect(self._refresh)
@@ -65,10 +67,6 @@ class AdviceControls(QObject):
         for tab in session.tabs:
             self._observe(tab)
         self._refresh()
-
-    def close(self) -> None:
-        """Asks nothing any more."""
-        self._adviser.close()
 
     def page_of(self, tab: OpenTab) -> AdvicePage:
         """A tab's page, made when it is first asked for."""
@@ -107,9 +105,10 @@ class AdviceControls(QObject):
         page = self.page_of(tab)
         self._workbench.page_of(tab).show_advice(page)
         page.head.field.setFocus()
-        if self._adviser.of(tab).state is AdviceState.IDLE and page.head.field.text():
-            # The question is what the action is called; another budget is a key away.
-            page.ask()
+        if self._adviser.of(tab).state is AdviceState.IDLE:
+            # The action is called after the question; another budget is a key away.
+            self._eager.add(tab)
+            self._propose()
 
     def _hide(self, tab: OpenTab) -> None:
         self._shown.discard(tab)
@@ -130,6 +129,7 @@ class AdviceControls(QObject):
     # Questions.
 
     def _ask(self, tab: OpenTab, budget_bytes: int) -> None:
+        self._eager.discard(tab)
         if not tab.problems:
             self._adviser.ask(tab, AdviceQuestion(tab.spec, budget_bytes, self._memory()))
 
@@ -154,6 +154,9 @@ class AdviceControls(QObject):
     def _propose(self) -> None:
         for tab, page in self._pages.items():
             page.propose_budget(self._budget(tab))
+            if tab in self._eager and page.head.field.text():
+                self._eager.discard(tab)
+                page.ask()
 
     def _hold(self) -> None:
         for page in self._pages.values():
@@ -215,12 +218,8 @@ class AdviceControls(QObject):
     def _observe(self, tab: OpenTab, position: int = 0) -> None:
         tab.resultChanged.connect(partial(self._learn, tab))
         tab.problemsChanged.connect(self._refresh)
-        tab.outlookChanged.connect(partial(self._outlook_changed, tab))
+        tab.outlookChanged.connect(self._propose)
         self._learn(tab)
-
-    def _outlook_changed(self, tab: OpenTab) -> None:
-        if tab in self._pages:
-            self._pages[tab].propose_budget(self._budget(tab))
 
     def _learn(self, tab: OpenTab) -> None:
         """What was measured stands beside what was foretold, whoever measured it."""
@@ -231,7 +230,8 @@ class AdviceControls(QObject):
                 page.set_measured(self._measured)
 
     def _forget(self, tab: OpenTab) -> None:
-        self._shown.discard(tab)
+        for known in (self._shown, self._eager):
+            known.discard(tab)
         page = self._pages.pop(tab, None)
         if page is not None:
             page.deleteLater()

@@ -42,6 +42,8 @@ from hogui.theme import GRID, Size, theme
 
 _WIDE = 325 * GRID
 """From this width on the table stands beside the plot."""
+_SHARES = {False: [5300, 4700], True: [4500, 5500]}
+"""Of plot and table: under each other, and side by side."""
 _IMPOSSIBLE_HEIGHT = 32 * GRID
 _ROW = 6 * GRID
 
@@ -70,7 +72,7 @@ class AdvicePage(QWidget):
         self.setObjectName("advicePage")
         self.tab, self.advice = tab, advice
         self._measured: Measured = {}
-        self._is_held = False
+        self._is_held = self._is_laid_out = False
         self._is_stale_picture = self._is_new_picture = True
         self._points: tuple[AdvicePoint, ...] = ()
         self._dot_rows: tuple[int, ...] = ()
@@ -302,7 +304,11 @@ class AdvicePage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         wide = self.width() >= _WIDE
-        self.splitter.setOrientation(Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical)
+        orientation = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
+        if self.splitter.orientation() is not orientation or not self._is_laid_out:
+            self._is_laid_out = True
+            self.splitter.setOrientation(orientation)
+            self.splitter.setSizes(_SHARES[wide])
 
     @override
     def minimumSizeHint(self) -> QSize:

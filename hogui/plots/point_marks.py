@@ -4,7 +4,7 @@ from enum import Enum
 
 from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
 from PySide6.QtCore import QCoreApplication, QPointF, Qt
-from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPixmap
+from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPixmap
 
 from hogui.plots.painting import hairline
 from hogui.theme import Tokens, theme
@@ -58,7 +58,7 @@ _SHAPES = {
     Kind.APPROXIMATES: ("t1", False),
     Kind.TOO_LARGE_APPROXIMATION: ("t1", True),
 }
-SIDE = 8
+SIDE = 9
 """Pixels of a point."""
 
 
@@ -77,8 +77,15 @@ def paint_point(painter: QPainter, place: QPointF, kind: Kind, side: float = SID
     painter.restore()
 
 
-def point_pixmap(kind: Kind, side: int) -> QPixmap:
-    """A point in the middle of a small picture, for a table."""
+def point_icon(kind: Kind, side: int) -> QIcon:
+    """A point in the middle of a small picture, for a table; the same in a selected row."""
+    icon, picture = QIcon(), _picture(kind, side)
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        icon.addPixmap(picture, mode)
+    return icon
+
+
+def _picture(kind: Kind, side: int) -> QPixmap:
     application = QGuiApplication.instance()
     assert isinstance(application, QGuiApplication)
     ratio = application.devicePixelRatio()

@@ -27,7 +27,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 from typing_extensions import override
 
-from hogui.plots.point_marks import Kind, point_pixmap
+from hogui.plots.point_marks import Kind, point_icon
 from hogui.tables.advice_rows import ANSWER, LABEL, NUMBERS, OF_RUNS, AdviceRows
 from hogui.tables.rows_model import ICON_SIDE, SORT_ROLE, Index, RowsModel
 from hogui.theme import GRID, Size, theme
@@ -48,7 +48,7 @@ class _Points(RowsModel):
     @override
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if role == Qt.ItemDataRole.DecorationRole and index.column() == LABEL:
-            return point_pixmap(self.kinds[index.row()], ICON_SIDE)
+            return point_icon(self.kinds[index.row()], ICON_SIDE)
         return super().data(index, role)
 
     @override
