@@ -195,23 +195,21 @@ class AdviceControls(QObject):
         return tabs
 
     def _measure(self, asked: OpenTab, proposals: Sequence[Proposal]) -> list[OpenTab]:
-        """Runs what has no result yet, one after the other; the page stays in front."""
+        """Runs what has no result yet, one after the other, or all again; the page stays in
+        front."""
         tabs = [self._tab_for(asked, proposal) for proposal in proposals]
-        for tab in tabs:
-            self._run(tab)
+        for tab in [tab for tab in tabs if _lacks_result(tab)] or tabs:
+            self._session.run(tab)
         return tabs
 
     def _compare(self, asked: OpenTab, proposals: Sequence[Proposal]) -> None:
         tabs = [self._tab_for(asked, proposal) for proposal in proposals]
         for tab in tabs:
-            if tab.result is None or tab.result_is_of_another_spec:
-                self._run(tab)
+            if _lacks_result(tab):
+                self._session.run(tab)
         if len(tabs) > 1:
             self._session.set_current(tabs[0])
             self._workbench.side_by_side.choose(tabs)
-
-    def _run(self, tab: OpenTab) -> None:
-        self._session.run(tab)
 
     # Results.
 
@@ -235,3 +233,8 @@ class AdviceControls(QObject):
         page = self._pages.pop(tab, None)
         if page is not None:
             page.deleteLater()
+
+
+def _lacks_result(tab: OpenTab) -> bool:
+    """Whether nothing was measured of a tab's configuration of now."""
+    return tab.result is None or tab.result_is_of_another_spec

@@ -89,6 +89,7 @@ class TradeOffPlot(PlotView):
         self._budget: int | None = None
         self._selected: frozenset[int] = frozenset()
         self._pointed: int | None = None
+        self._is_log_x = self._is_log_y = False
         super().__init__(
             self.tr("Peak against time"), parent, x_ticks=self._x_ticks, y_ticks=self._y_ticks
         )
@@ -108,14 +109,9 @@ class TradeOffPlot(PlotView):
 
     def set_dots(self, dots: Sequence[Dot]) -> None:
         """Shows other points."""
-        were_logarithmic = self._is_log_x, self._is_log_y
         self._dots, self._pointed = tuple(dots), None
         self._seconds = np.array([dot.seconds for dot in dots], dtype=np.float64)
         self._bytes = np.array([dot.total_bytes for dot in dots], dtype=np.float64)
-        if not dots or were_logarithmic != (self._is_log_x, self._is_log_y):
-            # A view that was chosen on the other scale shows nothing sensible on this one.
-            self.x_axis.clear()
-            self.canvas.redraw_axes()
         self.x_axis.set_cursor(None)
         self.request_redraw()
 
@@ -195,6 +191,13 @@ class TradeOffPlot(PlotView):
 
     @override
     def announce_extent(self) -> None:
+        # Scales change here, together with the ranges that belong to them.
+        scales = _spans_much(self._seconds), _spans_much(self._bytes)
+        if scales != (self._is_log_x, self._is_log_y):
+            self._is_log_x, self._is_log_y = scales
+            # A view that was chosen on the other scale shows nothing sensible on this one.
+            self.x_axis.clear()
+            self.canvas.redraw_axes()
         if self._dots:
             low, high = _with_margin(self._xs())
             self.x_axis.forget(Span.WHOLE_RUN)
@@ -341,14 +344,6 @@ class TradeOffPlot(PlotView):
             self.chosen.emit(number, False)
 
     # Scales.
-
-    @property
-    def _is_log_x(self) -> bool:
-        return _spans_much(self._seconds)
-
-    @property
-    def _is_log_y(self) -> bool:
-        return _spans_much(self._bytes)
 
     def _x(self, seconds: float) -> float:
         return log10(seconds) if self._is_log_x else seconds

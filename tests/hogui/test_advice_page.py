@@ -13,6 +13,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from core.spec.declaration import InvalidSpec, Problem
+from core.spec.presets import preset
 from hogui.commands.advice import AdviceControls
 from hogui.main_window import MainWindow
 from hogui.open_tab import OpenTab, RunState
@@ -22,11 +23,25 @@ from hogui.tab_advice import AdviceState, nameless
 from hogui.tables.advice_rows import LABEL, MEASURED_PEAK, MEASURED_TIME
 from hogui.theme import Preference, theme
 from tests.fake_advisor import COSTS, IMPOSSIBLE, MIB, FakeAdvisor
-from tests.fake_core import FakeCore
+from tests.fake_core import DEVICES, FakeCore
 
-OpenWindow = Callable[..., MainWindow]
 Finish = Callable[[OpenTab], None]
-ROOMY, TIGHT, HOPELESS = "1 GiB", "70 MiB", "20 MiB"
+OpenWindow = Callable[..., MainWindow]
+ROOMY, TIGHT = "1 GiB", "70 MiB"
+
+
+@pytest.fixture
+def open_window(open_window: OpenWindow) -> OpenWindow:
+    """Opens windows with one tab, of a net that has layers enough to be divided."""
+
+    def open_(*args: object, **kwargs: object) -> MainWindow:
+        window = open_window(*args, **kwargs)
+        (first,) = window.session.tabs
+        window.workbench.open_copy_of(preset("deep-mlp").spec)
+        window.session.close(first)
+        return window
+
+    return open_
 
 
 def _current(window: MainWindow) -> OpenTab:
@@ -150,7 +165,11 @@ def test_that_a_configuration_that_cannot_run_is_not_advised_on(open_window: Ope
     window = open_window()
     tab, action = _current(window), window.commands["advise"]
     assert action.isEnabled()
-    tab.edit(tab.spec.with_changes({"model.input_shape": [3, 5, 7]}))
+    tab.edit(
+        tab.spec.with_changes(
+            {"mitigation.checkpointing.kind": "torch", "mitigation.checkpointing.segments": 999}
+        )
+    )
     assert tab.problems
     assert not action.isEnabled()
 
@@ -242,9 +261,11 @@ def test_that_nothing_is_foretold_while_a_run_measures(
 ) -> None:
     core, advisor = FakeCore(stall_after=2), FakeAdvisor()
     window = open_window(core.run, advisor=advisor)
+    window.session.set_devices(DEVICES)
     tab = _current(window)
     window.session.run(tab)
     page = _open_page(window)
+    assert page.head.field.text() == "8 GiB", "what is available there"
     qtbot.waitUntil(lambda: page.advice.state is AdviceState.WAITING)
     QTest.qWait(50)
     assert not advisor.asked
@@ -528,8 +549,11 @@ def test_that_points_are_measured_one_after_the_other_and_stand_beside_the_forec
             1000 * tab.result.time.median_s, abs=0.01
         )
     assert _row(page, 0)[MEASURED_PEAK] == "–"
+    page.table.select({0, 1})
     page.measure_button.click()
+    assert asked.busy
     assert not any(tab.busy for tab in tabs), "what is known is not measured again"
+    finish(asked)
 
 
 def test_that_the_recommendation_is_measured_from_its_card(
