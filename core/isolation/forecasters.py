@@ -33,16 +33,26 @@ class Forecasters:
         self._children = [Forecaster(nursery) for _ in range(count or max(1, min(MOST, cores)))]
 
     def ask_all(
-        self, specs: Sequence[RunSpec], *, loads_files: bool = False
+        self,
+        specs: Sequence[RunSpec],
+        *,
+        learn_s: float | None = None,
+        loads_files: bool = False,
     ) -> Iterator[tuple[int, Outlook]]:
         """Answers in the order in which they come, each with its place among the specs.
 
         A process that dies over a configuration is an answer without a forecast. Whoever closes
         the iterator early waits for the answers under way.
 
+        Args:
+            specs: runs without problems.
+            learn_s: seconds to spend for each on operations that are not known yet.
+            loads_files: whether the processes may run the user's own file.
+
         Raises:
             InvalidSpec: this machine cannot run one of them.
         """
+        patience_s = LEARN_S if learn_s is None else learn_s
         waiting, lock = deque(enumerate(specs)), Lock()
         answers: queue.SimpleQueue[tuple[int, Outlook | InvalidSpec]] = queue.SimpleQueue()
 
@@ -55,7 +65,7 @@ class Forecasters:
         def work(number: int, child: Forecaster) -> None:
             while (taken := next_from(number)) is not None:
                 place, spec = taken
-                answers.put((place, _answer(child, spec, loads_files)))
+                answers.put((place, _answer(child, spec, patience_s, loads_files)))
 
         threads = [
             Thread(target=work, args=(number, child), name=f"forecasts-{number}", daemon=True)
@@ -81,9 +91,11 @@ class Forecasters:
             child.close()
 
 
-def _answer(child: Forecaster, spec: RunSpec, loads_files: bool) -> Outlook | InvalidSpec:
+def _answer(
+    child: Forecaster, spec: RunSpec, learn_s: float, loads_files: bool
+) -> Outlook | InvalidSpec:
     try:
-        return child.ask(spec, learn_s=LEARN_S, loads_files=loads_files)
+        return child.ask(spec, learn_s=learn_s, loads_files=loads_files)
     except InvalidSpec as error:
         return error
     except NotReady as error:
