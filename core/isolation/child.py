@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from core.results.device import Device
 from core.results.events import Event, Repetition, encode
 from core.results.forecast import DeviceMemory, Forecast, Outlook
+from core.results.memory_timeline import MemoryTimeline
 from core.spec.declaration import InvalidSpec, Problem
 from core.spec.run import RunSpec
 
@@ -63,6 +64,7 @@ class Question(BaseModel):
     on: DeviceMemory | None = None
     learn_s: float | None = None
     loads_files: bool = False
+    brief: bool = False
 
 
 class Targets(NamedTuple):
@@ -209,6 +211,8 @@ def _answer(outlook: Callable[..., Outlook], connection: Connection) -> None:
             unusual["loads_files"] = True
         try:
             known = outlook(question.spec, question.on, **unusual)
+            if question.brief:
+                known = known.model_copy(update={"timeline": MemoryTimeline()})
         except InvalidSpec as error:
             connection.send_bytes(INVALID + PROBLEM_LIST.dump_json(error.problems))
         except Exception as error:  # an odd spec must not end the process that others wait for
