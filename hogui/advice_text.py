@@ -23,7 +23,7 @@ def progress_text(advice: TabAdvice, *, is_held: bool) -> str:
         case AdviceState.WAITING:
             return _tr("Looking for combinations")
         case AdviceState.ASKING:
-            return counted
+            return " · ".join(filter(None, (counted, advice.doing)))
         case AdviceState.STOPPED if counted:
             return _tr("Stopped at {counted}").format(counted=counted)
         case AdviceState.STOPPED:
@@ -60,12 +60,11 @@ def point_of_recommendation(answer: Advice) -> AdvicePoint | None:
 
 def headline(answer: Advice) -> str:
     """The recommendation in a few words."""
-    point = point_of_recommendation(answer)
     if answer.recommended is None:
         return _tr("Nothing fits into {budget}").format(budget=text_of_budget(answer.budget_bytes))
     forecast = answer.recommended.forecast
     parts = [
-        capitalized(point.label) if point is not None else answer.recommended.spec.name,
+        capitalized(answer.recommended.label),
         format_memory(total_bytes(forecast)),
     ]
     if forecast.seconds is not None:
@@ -76,18 +75,19 @@ def headline(answer: Advice) -> str:
 def limit_text(limit: Limit) -> str:
     """For example ``Largest batch: 4 096``; with what it needs as the tip, see `limit_tip`."""
     if limit.value is None:
-        return _tr("{title}: not even the smallest fits").format(title=limit.title)
+        return _tr("{title}: none fits").format(title=limit.title)
     return f"{limit.title}: {format_count(limit.value)}"
 
 
 def limit_tip(limit: Limit) -> str:
-    """What the limit needs."""
-    if limit.forecast is None:
-        return ""
-    parts = [format_memory(total_bytes(limit.forecast))]
-    if limit.forecast.seconds is not None:
-        parts.append(format_seconds(limit.forecast.seconds))
-    return f"{limit.key} = {limit.value} · {' · '.join(parts)}"
+    """What the limit needs, and what ends it."""
+    lines = []
+    if limit.forecast is not None:
+        parts = [f"{limit.key} = {limit.value}", format_memory(total_bytes(limit.forecast))]
+        if limit.forecast.seconds is not None:
+            parts.append(format_seconds(limit.forecast.seconds))
+        lines.append(" · ".join(parts))
+    return "\n".join(filter(None, (*lines, limit.note)))
 
 
 def words_of_limit(limit: Limit) -> str:

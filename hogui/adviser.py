@@ -35,7 +35,7 @@ class Advisor(Protocol):
         spec: RunSpec,
         budget_bytes: int,
         on: DeviceMemory | None,
-        rests: Callable[[], bool],
+        resting: threading.Event,
     ) -> Generator[Advising | Advice, None, None]:
         """Points as they are foretold, and the whole answer at the end.
 
@@ -43,8 +43,8 @@ class Advisor(Protocol):
             spec: a configuration without problems.
             budget_bytes: what baseline and peak have to fit into.
             on: the device of that memory, None for the configuration's own.
-            rests: whether nothing should be computed for now, asked after each forecast. Whoever
-                takes the answer then waits before the next.
+            resting: set while nothing should be computed; whoever takes the answer then waits
+                before the next part of it.
 
         Raises:
             InvalidSpec: this machine cannot run it.
@@ -83,6 +83,7 @@ class AdviceThread(QThread):
         self._present: AdviceQuestion | None = None
         self._is_unwanted = self._is_held = self._is_over = False
         self._news = threading.Condition()
+        self._resting = threading.Event()
 
     def ask(self, question: AdviceQuestion) -> None:
         """Asks this when those before it are answered."""
@@ -99,13 +100,13 @@ class AdviceThread(QThread):
                 self._waiting.remove(question)
             if question is self._present:
                 self._is_unwanted = True
-            self._news.notify()
+            self._notify()
 
     def hold(self, held: bool) -> None:
         """Rests between two forecasts, or goes on."""
         with self._news:
             self._is_held = held
-            self._news.notify()
+            self._notify()
 
     def is_stuck(self, question: AdviceQuestion) -> bool:
         """Whether a question that was given up is still being answered."""
@@ -123,7 +124,7 @@ class AdviceThread(QThread):
         """Ends the thread and what answers; waits, but never for long."""
         with self._news:
             self._is_over = True
-            self._news.notify()
+            self._notify()
         self.interrupt()
         self.wait(PATIENCE_MS)
 
@@ -140,13 +141,14 @@ class AdviceThread(QThread):
             if self._is_over:
                 return None
             self._present, self._is_unwanted = self._waiting.pop(0), False
+            self._notify()
             return self._present
 
     def _answer(self, question: AdviceQuestion) -> None:
         try:
             advisor = self._ready_advisor()
             answer = advisor.advise(
-                question.spec, question.budget_bytes, question.memory, self._rests
+                question.spec, question.budget_bytes, question.memory, self._resting
             )
             with closing(answer) as parts:
                 for news in parts:
@@ -166,9 +168,13 @@ class AdviceThread(QThread):
             self._news.wait_for(lambda: self._is_over or self._is_unwanted or not self._is_held)
             return not (self._is_over or self._is_unwanted)
 
-    def _rests(self) -> bool:
-        with self._news:
-            return self._is_held or self._is_unwanted or self._is_over
+    def _notify(self) -> None:
+        """Says that something is another way now; with the lock held."""
+        if self._is_held or self._is_unwanted or self._is_over:
+            self._resting.set()
+        else:
+            self._resting.clear()
+        self._news.notify()
 
     def _ready_advisor(self) -> Advisor:
         with self._news:

@@ -1,81 +1,107 @@
-"""The core's advisor, asked as the window needs it: with rests, and nothing twice."""
+"""The core's advisor, asked as the window needs it: with rests, and ended at any moment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 from core.results.advice import Advice, Advising
 from core.results.forecast import DeviceMemory, Outlook
+from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
-from hogui.tab_advice import nameless
 
 if TYPE_CHECKING:
     from core.isolation import Forecasters
 
-MOST_KEPT = 2000
-"""Answers; beyond that all are forgotten."""
-
 
 class OwnAdvisor:
-    """Processes of its own, which start with the first question."""
+    """Processes of its own, which start with the first question and keep what they have learned.
+
+    Those that load a file of the user's end with the answer.
+    """
 
     def __init__(self) -> None:
-        # Imported late because the first frame does not wait for it.
-        from core.isolation import forecasters
-
-        self._forecasters: Forecasters = forecasters()
-        self._known: dict[RunSpec, Outlook] = {}
+        self._lasting: Forecasters | None = None
+        self._passing: Forecasters | None = None
+        self._is_closed = False
 
     def advise(
         self,
         spec: RunSpec,
         budget_bytes: int,
         on: DeviceMemory | None,
-        rests: Callable[[], bool],
+        resting: threading.Event,
     ) -> Generator[Advising | Advice, None, None]:
         """See `hogui.adviser.Advisor`."""
+        # Imported late because the first frame does not wait for it.
         from core.advisor import advise
+        from core.isolation import side_by_side
 
-        yield from advise(spec, budget_bytes, partial(self._ask, rests=rests))
+        def settle(specs: Sequence[RunSpec]) -> Sequence[float | None]:
+            return side_by_side(specs, cancelled=resting)
+
+        if not isinstance(spec.model, PythonModel):
+            ask = _Ask(self._processes(), on, resting, loads_files=False)
+            yield from advise(spec, budget_bytes, ask, settle=settle)
+            return
+        with closing(self._processes(passing=True)) as processes:
+            ask = _Ask(processes, on, resting, loads_files=True)
+            yield from advise(spec, budget_bytes, ask, settle=settle)
 
     def close(self) -> None:
         """Ends the processes."""
-        self._forecasters.close()
+        self._is_closed = True
+        for processes in (self._lasting, self._passing):
+            if processes is not None:
+                processes.close()
 
-    def _ask(
-        self, specs: Sequence[RunSpec], rests: Callable[[], bool]
+    def _processes(self, *, passing: bool = False) -> Forecasters:
+        from core.isolation import forecasters
+
+        if self._is_closed:
+            raise RuntimeError("What advises was closed.")
+        if passing:
+            self._passing = forecasters()
+            return self._passing
+        if self._lasting is None:
+            self._lasting = forecasters()
+        return self._lasting
+
+
+class _Ask:
+    """Forecasts of many configurations; while there is a rest no process computes."""
+
+    def __init__(
+        self,
+        processes: Forecasters,
+        on: DeviceMemory | None,
+        resting: threading.Event,
+        *,
+        loads_files: bool,
+    ) -> None:
+        self._processes, self._on = processes, on
+        self._resting, self._loads_files = resting, loads_files
+
+    def __call__(
+        self, specs: Sequence[RunSpec], *, learn_s: float | None = None
     ) -> Iterator[tuple[int, Outlook]]:
-        """Answers that are known first, then the others; while there is a rest no process works."""
-        left: dict[int, RunSpec] = {}
-        for place, spec in enumerate(specs):
-            known = self._known.get(nameless(spec))
-            if known is None:
-                left[place] = spec
-            else:
-                yield place, known
+        left = dict(enumerate(specs))
         while left:
-            asked = list(left.items())
-            with closing(self._forecasters.ask_all([spec for _, spec in asked])) as answers:
-                for number, outlook in answers:
-                    place, spec = asked[number]
+            places = tuple(left)
+            answers = self._processes.ask_all(
+                tuple(left.values()), on=self._on, learn_s=learn_s, loads_files=self._loads_files
+            )
+            last: tuple[int, Outlook] | None = None
+            with closing(answers) as coming:
+                for number, outlook in coming:
+                    place = places[number]
                     del left[place]
-                    self._keep(spec, outlook)
-                    is_resting = rests()
-                    if is_resting:
+                    if self._resting.is_set():
+                        last = place, outlook
                         break
                     yield place, outlook
-                else:
-                    is_resting = False
-            if is_resting:
-                # Whoever takes the answer waits, and the processes have nothing to do meanwhile.
-                yield place, outlook
-
-    def _keep(self, spec: RunSpec, outlook: Outlook) -> None:
-        if outlook.forecast is None or outlook.unfinished:
-            return
-        if len(self._known) >= MOST_KEPT:
-            self._known.clear()
-        self._known[nameless(spec)] = outlook
+            if last is not None:
+                # Whoever takes it waits, and the processes have nothing to do meanwhile.
+                yield last

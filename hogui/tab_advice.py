@@ -57,6 +57,8 @@ class TabAdvice(QObject):
         """Of the question of now, as they come; ranked once the answer is complete."""
         self.done = self.of = 0
         """Combinations that are foretold, of how many."""
+        self.doing = ""
+        """What is done after all points are known, in words."""
         self.answer: Advice | None = None
         self.trouble = ""
         """Why there is no answer, in a sentence."""
@@ -73,7 +75,7 @@ class TabAdvice(QObject):
     def ask(self, question: AdviceQuestion) -> None:
         """Another question was put."""
         self.question, self.answer, self.trouble = question, None, ""
-        self.points, self.done, self.of = (), 0, 0
+        self.points, self.done, self.of, self.doing = (), 0, 0, ""
         self.pointsChanged.emit(False)
         self.set_state(AdviceState.WAITING)
 
@@ -86,7 +88,7 @@ class TabAdvice(QObject):
             self.pointsChanged.emit(False)
             self.set_state(AdviceState.DONE)
             return
-        self.done, self.of = news.done, news.of
+        self.done, self.of, self.doing = news.done, news.of, news.doing
         if news.point is not None:
             self.points = (*self.points, news.point)
             self.pointsChanged.emit(True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from core.results.advice import (
@@ -62,7 +62,7 @@ class FakeAdvisor:
         spec: RunSpec,
         budget_bytes: int,
         on: DeviceMemory | None,
-        rests: Callable[[], bool],
+        resting: threading.Event,
     ) -> Generator[Advising | Advice, None, None]:
         """All combinations, one after the other."""
         self.asked.append((spec, budget_bytes, on))
@@ -74,7 +74,7 @@ class FakeAdvisor:
                 self.held.wait()
             if self.is_closed:
                 raise RuntimeError("It was closed.")
-            self.rested += rests()
+            self.rested += resting.is_set()
             yield Advising(done=done, of=len(points), point=point)
         yield advice_of(spec, budget_bytes, points)
 
@@ -124,7 +124,10 @@ def advice_of(spec: RunSpec, budget_bytes: int, points: list[AdvicePoint]) -> Ad
         recommended=None
         if best is None
         else Recommendation(
-            spec=best.spec, forecast=best.forecast, reason=f"Of those that fit, {best.label} wins."
+            spec=best.spec,
+            forecast=best.forecast,
+            label=best.label,
+            reason=f"Of those that fit, {best.label} wins.",
         ),
         points=tuple(points),
         impossible=(IMPOSSIBLE,),
@@ -135,6 +138,7 @@ def advice_of(spec: RunSpec, budget_bytes: int, points: list[AdvicePoint]) -> Ad
                 value=4096,
                 spec=larger,
                 forecast=points[0].forecast,
+                note="The sentence says more.",
             ),
             Limit(key="workload.order", title="Highest order", value=None),
         ),

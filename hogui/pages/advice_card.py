@@ -146,8 +146,8 @@ class AdviceCard(QFrame):
 def _proposal(answer: Advice | None) -> Proposal | None:
     if answer is None or answer.recommended is None:
         return None
-    point = point_of_recommendation(answer)
-    return Proposal(answer.recommended.spec, point.label if point is not None else "")
+    words = "" if _is_as_it_is(answer) else answer.recommended.label
+    return Proposal(answer.recommended.spec, words)
 
 
 def _is_as_it_is(answer: Advice) -> bool:

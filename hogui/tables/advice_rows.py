@@ -70,7 +70,11 @@ def advice_rows(
     runs = [measured.get(nameless(point.spec)) for point in points]
     totals = [total_bytes(point.forecast) for point in points]
     times = [point.forecast.seconds for point in points]
-    run_totals, run_times = [_total(run) for run in runs], [_median(run) for run in runs]
+    run_totals = [_total(run) for run in runs]
+    run_times = [
+        point.measured_s if run is None else _median(run)
+        for run, point in zip(runs, points, strict=True)
+    ]
     memory = _Column(BYTES[2], (*totals, *run_totals))
     known = [time for time in (*times, *run_times) if time is not None]
     clock = _Column(seconds_scale(max(known, default=0)), (*times, *run_times))
@@ -103,7 +107,8 @@ def advice_rows(
         _tr("Measured, {unit}").format(unit=memory.scale.unit),
         _tr("Measured, {unit}").format(unit=clock.scale.unit),
     )
-    return AdviceRows(headers, tuple(rows), any(run is not None for run in runs))
+    is_measured = any(value is not None for value in (*run_totals, *run_times))
+    return AdviceRows(headers, tuple(rows), is_measured)
 
 
 class _Column:
