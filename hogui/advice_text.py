@@ -5,6 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import QCoreApplication
 
 from core.results.advice import Advice, AdvicePoint, Limit
+from core.results.forecast import Forecast
+from core.results.measurement import Measurement
 from hogui.budget_text import text_of_budget
 from hogui.forecast_text import total_bytes
 from hogui.tab_advice import AdviceState, TabAdvice
@@ -58,25 +60,33 @@ def point_of_recommendation(answer: Advice) -> AdvicePoint | None:
     return next((point for point in answer.points if point.spec == spec), None)
 
 
-def headline(answer: Advice) -> str:
-    """The recommendation in a few words."""
+def headline_and_reason(answer: Advice) -> tuple[str, str]:
+    """What to do in a few words, and why: what the core says, cut behind what it names first."""
     if answer.recommended is None:
-        return _tr("Nothing fits into {budget}").format(budget=text_of_budget(answer.budget_bytes))
-    forecast = answer.recommended.forecast
-    parts = [
-        capitalized(answer.recommended.label),
-        format_memory(total_bytes(forecast)),
-    ]
-    if forecast.seconds is not None:
-        parts.append(format_seconds(forecast.seconds))
-    return " · ".join(parts)
+        head = _tr("Nothing fits into {budget}").format(budget=text_of_budget(answer.budget_bytes))
+        return head, next(iter(answer.sentences), "")
+    label, reason = capitalized(answer.recommended.label), answer.recommended.reason
+    if reason.startswith(f"{label}: "):
+        reason = capitalized(reason.removeprefix(f"{label}: "))
+    return _tr("Recommended: {what}").format(what=answer.recommended.label), reason
 
 
-def limit_text(limit: Limit) -> str:
-    """For example ``Largest batch: 4 096``; with what it needs as the tip, see `limit_tip`."""
+def confirmed_text(forecast: Forecast, run: Measurement | None) -> str:
+    """What a run has found of a forecast, empty without one."""
+    if run is None or run.memory is None:
+        return ""
+    measured, foretold = run.memory.total_bytes, total_bytes(forecast)
+    words = _tr("measured {bytes}").format(bytes=format_memory(measured))
+    return _tr("{words}, as foretold").format(words=words) if measured == foretold else words
+
+
+def limit_text(limit: Limit, run: Measurement | None = None) -> str:
+    """For example ``Largest batch: 4 096``, and whether a run has confirmed it."""
     if limit.value is None:
         return _tr("{title}: none fits").format(title=limit.title)
-    return f"{limit.title}: {format_count(limit.value)}"
+    text = f"{limit.title}: {format_count(limit.value)}"
+    found = confirmed_text(limit.forecast, run) if limit.forecast is not None else ""
+    return f"{text} · {found}" if found else text
 
 
 def limit_tip(limit: Limit) -> str:

@@ -127,7 +127,7 @@ def advice_of(spec: RunSpec, budget_bytes: int, points: list[AdvicePoint]) -> Ad
             spec=best.spec,
             forecast=best.forecast,
             label=best.label,
-            reason=f"Of those that fit, {best.label} wins.",
+            reason=f"{best.label.capitalize()}: {_mib(best)} MiB, the fastest that fits.",
         ),
         points=tuple(points),
         impossible=(IMPOSSIBLE,),
@@ -144,3 +144,7 @@ def advice_of(spec: RunSpec, budget_bytes: int, points: list[AdvicePoint]) -> Ad
         ),
         sentences=() if best is not None else ("The nearest needs 31 MiB more.",),
     )
+
+
+def _mib(point: AdvicePoint) -> int:
+    return (BASELINE + point.forecast.peak_bytes) // MIB

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QFrame,
@@ -9,20 +11,23 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from core.results.advice import Advice, Limit
 from hogui.advice_text import (
-    headline,
+    confirmed_text,
+    headline_and_reason,
     limit_text,
     limit_tip,
     point_of_recommendation,
     words_of_limit,
 )
 from hogui.icons import set_icon
-from hogui.tab_advice import Proposal
+from hogui.tab_advice import Proposal, nameless
+from hogui.tables.advice_rows import Measured
 from hogui.theme import GRID
 
 _MOST_SENTENCES = 2
@@ -52,6 +57,7 @@ class AdviceCard(QFrame):
         self._empty = empty
         self._proposal: Proposal | None = None
         self._limit_rows: list[QWidget] = []
+        self._shown: object = ()
         self.headline_label = QLabel()
         self.headline_label.setObjectName("recommendationLabel")
         self.headline_label.setProperty("role", "title")
@@ -93,25 +99,40 @@ class AdviceCard(QFrame):
         layout.addLayout(words, 1)
         layout.addLayout(buttons)
         layout.addLayout(right)
-        self.show_answer(None)
+        self.show_answer(None, {})
 
-    def show_answer(self, answer: Advice | None) -> None:
-        """Says what is recommended, or what will stand here."""
+    def show_answer(self, answer: Advice | None, measured: Measured) -> None:
+        """Says what is recommended, or what will stand here.
+
+        Args:
+            answer: the advice, None until it is complete.
+            measured: what runs have found, of whatever configuration.
+        """
+        if (answer, measured) == self._shown:
+            return
+        self._shown = answer, measured
         self._proposal = _proposal(answer)
         changes_nothing = answer is not None and _is_as_it_is(answer)
         self.headline_label.setVisible(answer is not None)
         self.open_button.setVisible(self._proposal is not None and not changes_nothing)
         self.measure_button.setVisible(self._proposal is not None)
-        self._show_limits(answer.limits if answer is not None else ())
+        self._show_limits(answer.limits if answer is not None else (), measured)
         if answer is None:
             self._say("", self._empty, ())
-        elif answer.recommended is not None:
-            self._say(headline(answer), answer.recommended.reason, answer.sentences)
-        else:
-            first, *others = answer.sentences or ("",)
-            self._say(headline(answer), first, others)
+            return
+        head, reason = headline_and_reason(answer)
+        best = answer.recommended
+        if best is None:
+            self._say(head, reason, answer.sentences[1:])
+            return
+        found = confirmed_text(best.forecast, measured.get(nameless(best.spec)))
+        others = answer.sentences
+        if found:
+            sentence = self.tr("A run of the recommendation: {found}.").format(found=found)
+            others = (sentence, *others)
+        self._say(head, reason, others)
 
-    def _say(self, head: str, reason: str, others: tuple[str, ...] | list[str]) -> None:
+    def _say(self, head: str, reason: str, others: Sequence[str]) -> None:
         self.headline_label.setText(head)
         self.reason_label.setText(reason)
         shown = list(others[:_MOST_SENTENCES])
@@ -122,13 +143,14 @@ class AdviceCard(QFrame):
         self.more_label.setToolTip("\n".join(others) if len(others) > len(shown) else "")
         self.more_label.setVisible(bool(shown))
 
-    def _show_limits(self, limits: tuple[Limit, ...]) -> None:
+    def _show_limits(self, limits: Sequence[Limit], measured: Measured) -> None:
         for widget in self._limit_rows:
             widget.setParent(None)
             widget.deleteLater()
         self._limit_rows = []
         for row, limit in enumerate(limits):
-            label = QLabel(limit_text(limit))
+            run = measured.get(nameless(limit.spec)) if limit.spec is not None else None
+            label = QLabel(limit_text(limit, run))
             label.setToolTip(limit_tip(limit))
             self._limits.addWidget(label, row, 0)
             self._limit_rows.append(label)
@@ -139,8 +161,20 @@ class AdviceCard(QFrame):
             button.setAccessibleName(self.tr("Open: {limit}").format(limit=limit_text(limit)))
             proposal = Proposal(limit.spec, words_of_limit(limit))
             button.clicked.connect(lambda _=False, chosen=proposal: self.openWanted.emit(chosen))
-            self._limits.addWidget(button, row, 1)
-            self._limit_rows.append(button)
+            run_button = QToolButton()
+            run_button.setObjectName(f"measureLimitButton{row}")
+            run_button.setProperty("role", "quiet")
+            run_button.setToolTip(self.tr("Confirm it by a run"))
+            run_button.setAccessibleName(
+                self.tr("Measure: {limit}").format(limit=limit_text(limit))
+            )
+            set_icon(run_button, "run")
+            run_button.clicked.connect(
+                lambda _=False, chosen=proposal: self.measureWanted.emit(chosen)
+            )
+            for column, each in enumerate((button, run_button), start=1):
+                self._limits.addWidget(each, row, column)
+                self._limit_rows.append(each)
 
 
 def _proposal(answer: Advice | None) -> Proposal | None:

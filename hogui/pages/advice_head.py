@@ -24,7 +24,6 @@ from hogui.tab_advice import TabAdvice
 from hogui.theme import GRID
 
 _FIELD_WIDTH = 26 * GRID
-_BAR_WIDTH = 30 * GRID
 
 
 class AdviceHead(QWidget):
@@ -65,7 +64,10 @@ class AdviceHead(QWidget):
         self.bar.setObjectName("adviceProgress")
         self.bar.setAccessibleName(self.tr("Combinations that are foretold"))
         self.bar.setTextVisible(False)
-        self.bar.setFixedWidth(_BAR_WIDTH)
+        # Nothing below jumps when it appears.
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
         self.progress_label = ElidedLabel()
         self.progress_label.setObjectName("adviceProgressLabel")
         self.progress_label.setProperty("role", "secondary")
@@ -87,7 +89,7 @@ class AdviceHead(QWidget):
         self.trouble_label.hide()
         line = QHBoxLayout()
         line.setSpacing(2 * GRID)
-        for widget in (label, self.field, self.button, self.bar):
+        for widget in (label, self.field, self.button):
             line.addWidget(widget)
         line.addWidget(self.progress_label, 1)
         line.addWidget(self.stale_label)
@@ -96,6 +98,7 @@ class AdviceHead(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
         layout.addLayout(line)
+        layout.addWidget(self.bar)
         layout.addWidget(self.trouble_label)
         self._show_button()
 

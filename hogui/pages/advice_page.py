@@ -101,6 +101,7 @@ class AdvicePage(QWidget):
         """What runs have shown, by the configuration without its name."""
         if measured != self._measured:
             self._measured = dict(measured)
+            self.card.show_answer(self.advice.answer, self._measured)
             self._request_redraw()
 
     def selected(self) -> list[Proposal]:
@@ -115,7 +116,7 @@ class AdvicePage(QWidget):
         advice = self.advice
         is_stale = advice.state is not AdviceState.IDLE and not advice.is_of(self.tab.spec)
         self.head.show_advice(advice, is_held=self._is_held, is_stale=is_stale)
-        self.card.show_answer(advice.answer)
+        self.card.show_answer(advice.answer, self._measured)
         self._show_impossible(advice.answer.impossible if advice.answer is not None else ())
 
     def _points_changed(self, only_more: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log10
+from math import inf, log10
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRect, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtCore import QPointF, QRect, QRectF, QSizeF, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 from typing_extensions import override
 
@@ -27,7 +27,7 @@ from hogui.plots.ticks import (
 )
 from hogui.plots.view import PlotView
 from hogui.plots.x_axis import Span
-from hogui.theme import GRID, theme
+from hogui.theme import GRID, Size, theme
 from hogui.units import format_memory
 
 _LOGARITHMIC = 8.0
@@ -306,18 +306,27 @@ class TradeOffPlot(PlotView):
 
     def _paint_names(self, painter: QPainter, mapping: Mapping) -> None:
         """Beside each point with a name, where no other name is."""
+        metrics = QFontMetricsF(theme().font(Size.SMALL, bold=True, tabular=True))
+        places = [self.place_of(number) for number in range(len(self._dots))]
+        budget = float(mapping.y(self._y(self._budget))) if self._budget is not None else None
         taken: list[QRectF] = []
-        for number, dot in enumerate(self._dots):
-            if not dot.name:
+        for dot, place in zip(self._dots, places, strict=True):
+            if not dot.name or not mapping.area.contains(place):
                 continue
-            place = self.place_of(number)
-            if not mapping.area.adjusted(-SIDE, -SIDE, SIDE, SIDE).contains(place):
-                continue
-            above = QPointF(place.x(), place.y() - SIDE)
-            box = QRectF(above.x() - 10 * GRID, above.y() - 4 * GRID, 20 * GRID, 4 * GRID)
-            if any(box.intersects(other) for other in taken) or box.top() < 0:
-                above = QPointF(place.x(), place.y() + SIDE + 4 * GRID)
-            taken.append(chip(painter, mapping.area, above, dot.name, bold=True))
+            size = QSizeF(metrics.horizontalAdvance(dot.name) + 2 * GRID, metrics.height() + 2)
+
+            def hides(box: QRectF) -> float:
+                """What a name at this place would cover; less is better."""
+                if not mapping.area.contains(box):
+                    return inf
+                crosses = budget is not None and box.top() < budget < box.bottom()
+                names = sum(box.intersects(other) for other in taken)
+                return 8 * names + 2 * crosses + sum(box.contains(other) for other in places)
+
+            boxes = [QRectF(corner, size) for corner in _corners(place, size)]
+            box = min(boxes, key=hides)
+            foot = QPointF(box.center().x(), box.bottom())
+            taken.append(chip(painter, mapping.area, foot, dot.name, bold=True))
 
     # Pointing.
 
@@ -391,6 +400,17 @@ class PointLegend(Legend):
         else:
             painter.setPen(hairline(colour))
             painter.drawLine(QPointF(box.left(), middle.y()), QPointF(box.right(), middle.y()))
+
+
+def _corners(place: QPointF, size: QSizeF) -> Iterator[QPointF]:
+    """Upper left corners of boxes around a place: above, below, at the right, at the left, and
+    the four between."""
+    middle_x, middle_y = place.x() - size.width() / 2, place.y() - size.height() / 2
+    left, right = place.x() - SIDE - size.width(), place.x() + SIDE
+    above, below = place.y() - SIDE - size.height(), place.y() + SIDE
+    yield from (QPointF(middle_x, above), QPointF(middle_x, below))
+    yield from (QPointF(right, middle_y), QPointF(left, middle_y))
+    yield from (QPointF(x, y) for x in (right, left) for y in (above, below))
 
 
 def _with_margin(values: Floats) -> tuple[float, float]:

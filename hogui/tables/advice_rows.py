@@ -41,7 +41,6 @@ class AdviceRows:
 
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    has_runs: bool
 
 
 def kind_of(point: AdvicePoint) -> Kind:
@@ -107,8 +106,7 @@ def advice_rows(
         _tr("Measured, {unit}").format(unit=memory.scale.unit),
         _tr("Measured, {unit}").format(unit=clock.scale.unit),
     )
-    is_measured = any(value is not None for value in (*run_totals, *run_times))
-    return AdviceRows(headers, tuple(rows), is_measured)
+    return AdviceRows(headers, tuple(rows))
 
 
 class _Column:

@@ -34,7 +34,7 @@ from hogui.theme import GRID, Size, theme
 
 _ROW = 6 * GRID
 _LEAST_LABEL, _LEAST_ANSWER = 44 * GRID, 16 * GRID
-_ROOM = 22
+_ROOM = 16
 """Pixels of a cell beside its text."""
 
 
@@ -108,7 +108,7 @@ class AdviceTable(QTableView):
         self.selectionModel().selectionChanged.connect(
             lambda *_: self.selectionChangedTo.emit(self.selected())
         )
-        self._show_columns(has_runs=False)
+        self._show_columns()
         self._add_actions()
         theme().changed.connect(self.viewport().update)
 
@@ -126,7 +126,7 @@ class AdviceTable(QTableView):
         else:
             self._model.change_rows(rows.rows)
         self._model.set_headers(rows.headers)
-        self._show_columns(has_runs=rows.has_runs)
+        self._show_columns()
         self._fit()
 
     def set_empty_sentence(self, sentence: str) -> None:
@@ -187,9 +187,12 @@ class AdviceTable(QTableView):
     def _number(self, index: QModelIndex) -> int:
         return self._sorted.mapToSource(index).row()
 
-    def _show_columns(self, *, has_runs: bool) -> None:
+    def _show_columns(self) -> None:
+        """What was measured of no row has no column."""
+        rows = [self._model.row(number) for number in range(self._model.rowCount())]
         for column in OF_RUNS:
-            self.setColumnHidden(column, not has_runs)
+            nothing = all(row.cells[column].value is None for row in rows)
+            self.setColumnHidden(column, nothing)
 
     def _fit(self) -> None:
         """Figures take the width they need; what a row does, and what it approximates, share the
@@ -209,7 +212,7 @@ class AdviceTable(QTableView):
         metrics, small = self.fontMetrics(), QFontMetrics(theme().font(Size.SMALL))
         header = self._model.headerData(column, Qt.Orientation.Horizontal)
         # Room for the arrow of the column that is sorted by.
-        widest = small.horizontalAdvance(str(header or "")) + 3 * GRID
+        widest = small.horizontalAdvance(str(header or "")) + 2 * GRID
         for number in range(self._model.rowCount()):
             cell = self._model.row(number).cells[column]
             mark = ICON_SIDE + 6 if column == LABEL or cell.icon else 0
