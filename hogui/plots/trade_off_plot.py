@@ -343,14 +343,14 @@ class TradeOffPlot(PlotView):
             self.cursorMoved.emit(at)
             self.request_redraw()
 
-    def _clicked(self, place: QPointF, twice: bool) -> None:
+    def _clicked(self, place: QPointF, twice: bool, adds: bool) -> None:
         number = self.nearest(place)
         if number is None:
             return
         if twice:
             self.opened.emit(number)
         else:
-            self.chosen.emit(number, False)
+            self.chosen.emit(number, adds)
 
     # Scales.
 

@@ -34,7 +34,7 @@ from hogui.theme import GRID, Size, theme
 
 _ROW = 6 * GRID
 _LEAST_LABEL, _LEAST_ANSWER = 44 * GRID, 16 * GRID
-_ROOM = 16
+_ROOM = 20
 """Pixels of a cell beside its text."""
 
 
