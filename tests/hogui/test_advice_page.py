@@ -337,7 +337,7 @@ def test_that_where_nothing_fits_the_nearest_and_what_is_missing_are_named(
     open_window: OpenWindow, qtbot: object
 ) -> None:
     page = _advise(open_window(), "5 MiB", qtbot)
-    assert page.card.headline_label.text() == "Nothing fits into 5 MiB"
+    assert page.card.headline_label.text() == "Nothing exact fits the budget"
     assert page.card.reason_label.text() == "The nearest needs 31 MiB more."
     assert not page.card.open_button.isVisible()
     assert not page.card.measure_button.isVisible()

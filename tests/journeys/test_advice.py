@@ -59,6 +59,6 @@ def test_that_a_budget_leads_to_a_configuration_that_a_run_confirms(
     assert total <= budget
     if best.forecast.exact:
         assert total == total_bytes(best.forecast)
-        assert "as foretold" in page.findChild(QLabel, "adviceSentences").text()
+        assert "as foretold" in page.findChild(QLabel, "adviceSentence1").text()
     assert window.session.current is asked
     window.close()
