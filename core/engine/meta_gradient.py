@@ -102,7 +102,7 @@ class Learner:
         workload, support = self.workload, self.support_loss(task, prefix)
         descent = Descent(self.inner_step, workload.inner_lr, self.recorder, prefix)
         weights, done = self.initial[self.staying :], 0
-        for length in self.runs if workload.unrolls else ():
+        for length in self.runs:
             weights = descent.once_more(support, weights, range(done + 1, done + length + 1))
             done += length
         weights = descent.along(support, weights, range(done + 1, workload.inner_steps + 1))

@@ -29,15 +29,12 @@ _COPIES: Final = 2
 
 
 def inner_segments(spec: RunSpec) -> tuple[int, ...]:
-    """How many inner steps each run has, first to last; the whole loop where it is not cut.
-
-    The last run is not walked twice: it is the first to be differentiated.
-    """
+    """How many inner steps each run has, first to last; the whole loop where it is not cut."""
     workload, mitigation = spec.workload, spec.mitigation
     if not isinstance(workload, Maml):
         return ()
     steps = workload.inner_steps
-    if mitigation.inner_loop not in IN_SEGMENTS or not workload.unrolls:
+    if not is_cut(spec):
         return (steps,)
     before = within = max(adapted_numbers(spec), 1)
     if mitigation.inner_loop == "segments":
@@ -45,6 +42,25 @@ def inner_segments(spec: RunSpec) -> tuple[int, ...]:
     asked = mitigation.inner_segments
     runs = fewest_bytes(steps, before, within) if asked == "auto" else min(asked, steps)
     return lengths(steps, before, within, runs)
+
+
+def walked_twice(spec: RunSpec) -> tuple[int, ...]:
+    """The runs that keep their first weights alone, from the first step on.
+
+    Where steps keep their weights alone, the last run does so at once: it is the first to be
+    differentiated. Whole graphs would stand beside that of the loss after the steps.
+    """
+    runs = inner_segments(spec)
+    if spec.mitigation.inner_loop == "segments_saved_gradient":
+        return runs[:-1]
+    return runs if is_cut(spec) else ()
+
+
+def is_cut(spec: RunSpec) -> bool:
+    """Whether there are inner steps in runs whose first weights alone are kept."""
+    workload = spec.workload
+    is_unrolled = isinstance(workload, Maml) and workload.unrolls
+    return is_unrolled and spec.mitigation.inner_loop in IN_SEGMENTS
 
 
 def adapted_numbers(spec: RunSpec) -> int:
