@@ -18,6 +18,7 @@ from core.engine.stack import Stack
 from core.engine.training import train
 from core.engine.user_module import UserModule, user_module
 from core.engine.user_trial import completed
+from core.spec.inner_segments import walked_twice
 from core.spec.model import StackModel
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
@@ -58,6 +59,8 @@ class Problem:
             Hessian-vector products.
         most_units: how many like parts of the workload are computed at most; the rest is left out
             where a forecast is made from few.
+        runs: lengths of the runs that the inner steps are cut into, where it is not the spec that
+            says them.
     """
 
     spec: RunSpec
@@ -69,6 +72,7 @@ class Problem:
     criterion: Loss
     own: dict[str, torch.Tensor]
     most_units: int | None = None
+    runs: tuple[int, ...] | None = None
 
     def units(self, count: int) -> range:
         """The like parts of the workload, or the first of them."""
@@ -113,6 +117,11 @@ class Problem:
         assert isinstance(self.data, Tasks)
         return tuple(zip(*(tensor.unbind() for tensor in self.data), strict=True))
 
+    @cached_property
+    def walked_twice(self) -> tuple[int, ...]:
+        """The runs of inner steps that keep their first weights alone."""
+        return walked_twice(self.spec, self.runs)
+
     @property
     def examples(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets of one loss; of tasks, the support set of the first."""
@@ -139,6 +148,7 @@ def prepare(
     device: torch.device,
     most_units: int | None = None,
     *,
+    runs: tuple[int, ...] | None = None,
     trained: bool = True,
 ) -> Problem:
     """Builds weights and data from the spec's seed.
@@ -147,6 +157,7 @@ def prepare(
         spec: a run without problems.
         device: where to compute.
         most_units: how many like parts of the workload to compute at most.
+        runs: lengths of the runs that the inner steps are cut into; None leaves it to the spec.
         trained: whether the weights are trained where the workload asks for it; false where only
             their sizes matter.
 
@@ -179,6 +190,7 @@ def prepare(
         criterion=loss_of(spec.loss, way),
         own={} if own_step else own_tensors(spec, parameters),
         most_units=most_units,
+        runs=runs,
     )
     problem.reset()
     if isinstance(stack, UserModule):

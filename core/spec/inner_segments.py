@@ -37,23 +37,32 @@ def inner_segments(spec: RunSpec) -> tuple[int, ...]:
     if not is_cut(spec):
         return (steps,)
     before = within = max(adapted_numbers(spec), 1)
-    if mitigation.inner_loop == "segments":
+    if not keeps_weights(spec):
         within += graph_numbers(spec)
     asked = mitigation.inner_segments
     runs = fewest_bytes(steps, before, within) if asked == "auto" else min(asked, steps)
     return lengths(steps, before, within, runs)
 
 
-def walked_twice(spec: RunSpec) -> tuple[int, ...]:
+def walked_twice(spec: RunSpec, runs: tuple[int, ...] | None = None) -> tuple[int, ...]:
     """The runs that keep their first weights alone, from the first step on.
 
     Where steps keep their weights alone, the last run does so at once: it is the first to be
     differentiated. Whole graphs would stand beside that of the loss after the steps.
+
+    Args:
+        spec: a run without problems.
+        runs: lengths of all runs, where it is not the spec that says them.
     """
-    runs = inner_segments(spec)
-    if spec.mitigation.inner_loop == "segments_saved_gradient":
-        return runs[:-1]
-    return runs if is_cut(spec) else ()
+    if not is_cut(spec):
+        return ()
+    runs = inner_segments(spec) if runs is None else runs
+    return runs[:-1] if keeps_weights(spec) else runs
+
+
+def keeps_weights(spec: RunSpec) -> bool:
+    """Whether the steps of a run that is walked again keep their weights alone."""
+    return spec.mitigation.inner_loop == "segments_saved_gradient"
 
 
 def is_cut(spec: RunSpec) -> bool:

@@ -13,7 +13,6 @@ from core.engine.meta_gradient import Learner, Task, meta_gradient
 from core.engine.problem import Problem, Shown
 from core.engine.recorder import Recorder
 from core.engine.stack import Stack
-from core.spec.inner_segments import walked_twice
 from core.spec.model import StackModel
 from core.spec.workloads import Maml, head_of
 
@@ -41,7 +40,7 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         recorder=recorder,
         step=INNER_STEPS[problem.spec.mitigation.inner_loop],
         staying=_staying(problem),
-        runs=walked_twice(problem.spec),
+        runs=problem.walked_twice,
         heard=heard,
     )
 

@@ -15,6 +15,7 @@ from itertools import accumulate
 
 import torch
 
+from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
 from core.measure.forecasting.few_steps import (
     LONGER,
     SHORT,
@@ -40,6 +41,7 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
 from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.spec.inner_segments import inner_segments, is_cut, keeps_weights
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -180,17 +182,23 @@ class _Work:
         """Whether there was no time to learn some operation."""
         return self._untried
 
-    def predict(self, spec: RunSpec, most_units: int | None = None) -> Seen:
-        """One prediction, of exactly this spec or of the first of its like parts.
+    def predict(
+        self,
+        spec: RunSpec,
+        most_units: int | None = None,
+        runs: tuple[int, ...] | None = None,
+    ) -> Seen:
+        """One prediction, of exactly this spec, of the first of its like parts, or with its inner
+        steps cut into other runs.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units)
+        key = (unnamed, file, self._device, self._block_bytes, most_units, runs)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units)
+            seen = self._predicted(spec, most_units, runs)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -198,8 +206,10 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(self, spec: RunSpec, most_units: int | None) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units)
+    def _predicted(
+        self, spec: RunSpec, most_units: int | None, runs: tuple[int, ...] | None
+    ) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, most_units, runs)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -272,16 +282,18 @@ def _steps(workload: Maml) -> int:
 def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
     exact = True
 
-    def short(steps: int, tasks: int) -> Short:
+    def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = work.predict(spec.model_copy(update={"workload": few}))
+        seen = work.predict(spec.model_copy(update={"workload": few}), runs=runs)
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
         return Short.of(seen.report, seen.seconds, prefix)
 
     steps, tasks = workload.inner_steps, workload.tasks
-    if steps <= SHORT[-1]:
+    if is_cut(spec):
+        run = _in_runs(spec, steps, short)
+    elif steps <= SHORT[-1]:
         run = short(steps, 1)
     else:
         try:
@@ -303,6 +315,22 @@ def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
         by_category={name: count for name, count in run.by_category.items() if count},
         phases=phases_of(run),
     )
+
+
+def _in_runs(spec: RunSpec, steps: int, short: Callable[..., Short]) -> Short:
+    """One task whose inner steps are cut into runs."""
+    if steps > FOLLOWED:
+        try:
+            return from_few_runs(
+                inner_segments(spec),
+                lambda runs: short(sum(runs), 1, runs),
+                order=spec.workload.derivative_order,
+                keeps_weights=keeps_weights(spec),
+            )
+        except Uneven:
+            if steps > _AT_MOST:
+                raise
+    return short(steps, 1)
 
 
 def _value(seen: Seen, *, exact: bool) -> Forecast:
