@@ -48,7 +48,7 @@ class Mitigation(Spec):
         help="Into how many runs the inner steps are cut, the earlier ones longer; auto is what "
         "needs the least memory, from the sizes of the weights and of a step's graph.",
         minimum=1,
-        when={"inner_loop": IN_SEGMENTS},
+        when={"workload.adapts": (True,), "inner_loop": IN_SEGMENTS},
     )
     accumulation: Literal[1] = declare(
         1, label="Accumulation", help="Parts of the batch computed one after the other."

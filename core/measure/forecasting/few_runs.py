@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from core.measure.forecasting.few_steps import Short, Uneven
 
-FOLLOWED = 16
-"""Inner steps that are followed one by one: no more work than the short loops."""
+FOLLOWED = 24
+"""Inner steps that are followed one by one: less work than the short loops."""
 
 _DIFFERENTIATED = "meta-gradient"
 _HIGHEST_ORDER = 2
@@ -30,7 +31,6 @@ def from_few_runs(
     short: Callable[[tuple[int, ...]], Short],
     *,
     order: int,
-    keeps_weights: bool,
 ) -> Short:
     """One task.
 
@@ -38,22 +38,19 @@ def from_few_runs(
         runs: lengths of the runs, first to last.
         short: a loop that is cut into runs of these lengths, followed step by step.
         order: of the derivative.
-        keeps_weights: whether the steps of a run keep their weights alone; then the last run is
-            differentiated without being walked again.
 
     Raises:
         Uneven: the short loops do not grow evenly.
     """
     if order > _HIGHEST_ORDER or len(runs) < 2:
         raise Uneven
-    behind = (1,) if keeps_weights else ()
     last = _OfLength(lambda length: short((1, length)))
-    middle = _OfLength(lambda length: short((1, length, *behind))) if behind else last
-    before, another = _before(short, behind)
+    middle = _OfLength(lambda length: short((1, length, 1)))
+    before, another = _before(short)
     tail = _moved(last.at(runs[-1]), before, len(runs) - 2)
     moments = [
         _moved(middle.at(length), before, position - 1)
-        for position, length in _dearest(runs[: len(runs) - len(behind)])
+        for position, length in _dearest(runs[:-1])
     ]
     dearest = max([tail, *moments], key=lambda moment: moment.peak_bytes)
     if dearest.peak_phase != _DIFFERENTIATED and dearest is not tail:
@@ -79,7 +76,7 @@ class _OfLength:
             return self._short(length)
         first, second, third = map(self._short, _LINE)
         step = _difference(second, third)
-        if _difference(first, second) != step or not step[0][_DIFFERENTIATED]:
+        if _difference(first, second) != step or not step.phases[_DIFFERENTIATED]:
             raise Uneven
         return _moved(third, step, length - _LINE[-1])
 
@@ -93,48 +90,49 @@ class _OfLength:
         return last + (length - _LINE[-1]) * (last - first) / (_LINE[-1] - _LINE[0])
 
 
-_Change = tuple[Mapping[str, int], Mapping[str, int]]
-"""What phases and categories grow by."""
+class _Change(NamedTuple):
+    """What the figures of a loop grow by."""
+
+    phases: Mapping[str, int]
+    retained: Mapping[str, int]
+    by_category: Mapping[str, int]
 
 
 def _difference(start: Short, end: Short) -> _Change:
-    if start.phases.keys() != end.phases.keys() or start.retained != end.retained:
+    if start.phases.keys() != end.phases.keys() or start.peak_phase != end.peak_phase:
         raise Uneven
-    if start.baseline_bytes != end.baseline_bytes or start.peak_phase != end.peak_phase:
-        raise Uneven
-    return (
-        {name: end.phases[name] - start.phases[name] for name in start.phases},
-        {name: end.by_category[name] - start.by_category[name] for name in start.by_category},
+    return _Change(
+        _less(end.phases, start.phases),
+        _less(end.retained, start.retained),
+        _less(end.by_category, start.by_category),
     )
+
+
+def _less(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: count - other[name] for name, count in one.items()}
 
 
 def _moved(run: Short, change: _Change, times: int) -> Short:
-    phases, categories = change
+    def grown(counts: Mapping[str, int], by: Mapping[str, int]) -> dict[str, int]:
+        return {name: count + times * by[name] for name, count in counts.items()}
+
     return replace(
         run,
-        phases={name: count + times * phases[name] for name, count in run.phases.items()},
-        by_category={
-            name: count + times * categories[name] for name, count in run.by_category.items()
-        },
+        phases=grown(run.phases, change.phases),
+        retained=grown(run.retained, change.retained),
+        by_category=grown(run.by_category, change.by_category),
     )
 
 
-def _before(
-    short: Callable[[tuple[int, ...]], Short], behind: tuple[int, ...]
-) -> tuple[_Change, float | None]:
+def _before(short: Callable[[tuple[int, ...]], Short]) -> tuple[_Change, float | None]:
     """What one more run in front of a loop adds, its first weights, and its seconds."""
-    length = _LINE[0]
-    starts = [short((*front, length, *behind)) for front in ((1,), (1, 1), (1, 1, 1))]
-    change = _difference(*starts[:2])
-    if _difference(*starts[1:]) != change:
+    none, one, two = [short((*front, _LINE[0], 1)) for front in ((), (1,), (1, 1))]
+    change = _difference(one, two)
+    if _difference(none, one) != change:
         raise Uneven
-    none = short((length, *behind))
-    if none.phases[_DIFFERENTIATED] + change[0][_DIFFERENTIATED] != (
-        starts[0].phases[_DIFFERENTIATED]
-    ):
-        raise Uneven
-    one, two = starts[0].seconds, starts[1].seconds
-    return change, None if one is None or two is None else two - one
+    if one.seconds is None or two.seconds is None:
+        return change, None
+    return change, two.seconds - one.seconds
 
 
 def _dearest(runs: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -41,7 +41,7 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
 from core.results.memory_timeline import MemoryTimeline, PhaseSpan
-from core.spec.inner_segments import inner_segments, is_cut, keeps_weights
+from core.spec.inner_segments import inner_segments, is_cut
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -325,7 +325,6 @@ def _in_runs(spec: RunSpec, steps: int, short: Callable[..., Short]) -> Short:
                 inner_segments(spec),
                 lambda runs: short(sum(runs), 1, runs),
                 order=spec.workload.derivative_order,
-                keeps_weights=keeps_weights(spec),
             )
         except Uneven:
             if steps > _AT_MOST:
