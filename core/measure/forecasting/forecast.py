@@ -127,7 +127,7 @@ class Forecaster:
         foreign = on is not None and on.cuda
         cuda = foreign or device.type == "cuda"
         block_bytes = CUDA_BLOCK_BYTES if cuda else 1
-        work = _Work(device, block_bytes, kernels, learn_s, foreign, self._seen)
+        work = _Work(spec, device, block_bytes, kernels, learn_s, foreign, self._seen)
         try:
             forecast, timeline = _forecast(spec, work)
         except Unpredictable as reason:
@@ -164,6 +164,7 @@ class _Work:
 
     def __init__(
         self,
+        whole: RunSpec,
         device: torch.device,
         block_bytes: int,
         kernels: Kernels,
@@ -171,7 +172,7 @@ class _Work:
         foreign: bool,
         known: dict[object, Seen],
     ) -> None:
-        self._device, self._block_bytes = device, block_bytes
+        self._whole, self._device, self._block_bytes = whole, device, block_bytes
         self._kernels, self._learn_s, self._foreign = kernels, learn_s, foreign
         self._seen_before = known
         self._unknown: dict[str, None] = {}
@@ -221,7 +222,8 @@ class _Work:
         known = [taken for taken in seconds if taken is not None]
         if len(known) < len(seconds):
             return Seen(report, None, MemoryTimeline())
-        beside = overhead_s(spec, self._kernels) if self._device.type == "cpu" else 0.0
+        # That of the whole run for its short ones too, which are told apart by their numbers alone.
+        beside = overhead_s(self._whole, self._kernels) if self._device.type == "cpu" else 0.0
         spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
         return Seen(report, spent[-1], _retimed(report.timeline, spent))
 
