@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import nn
@@ -18,6 +20,7 @@ from core.engine.stack import Stack
 from core.engine.training import train
 from core.engine.user_module import UserModule, user_module
 from core.engine.user_trial import completed
+from core.spec.accumulation import part_sizes
 from core.spec.model import StackModel
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
@@ -26,7 +29,13 @@ from core.spec.workloads import Examples, Maml
 _EXAMPLES: dict[
     Examples, Callable[[RunSpec, torch.device, torch.dtype], Batch | Tasks | Halves]
 ] = {"batch": draw_batch, "tasks": draw_tasks, "halves": draw_halves}
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "autocast": torch.float32,
+}
+"""Of weights, data and gradients."""
 
 
 Shown = Callable[[torch.Tensor, torch.Tensor], None]
@@ -58,6 +67,8 @@ class Problem:
             Hessian-vector products.
         most_units: how many like parts of the workload are computed at most; the rest is left out
             where a forecast is made from few.
+        most_parts: how many parts of the batch of each size are computed at most, likewise.
+        number: which part of a batch this is, which decides its random numbers.
     """
 
     spec: RunSpec
@@ -69,6 +80,8 @@ class Problem:
     criterion: Loss
     own: dict[str, torch.Tensor]
     most_units: int | None = None
+    most_parts: int | None = None
+    number: int = 0
 
     def units(self, count: int) -> range:
         """The like parts of the workload, or the first of them."""
@@ -113,6 +126,28 @@ class Problem:
         assert isinstance(self.data, Tasks)
         return tuple(zip(*(tensor.unbind() for tensor in self.data), strict=True))
 
+    @cached_property
+    def parts(self) -> dict[int, tuple[slice, Problem]]:
+        """The parts of the batch by their numbers, with the rows of each; none of a whole batch.
+
+        Their examples are views made once, and inputs that are differentiated by stay leaves.
+        """
+        count, data = self.spec.mitigation.accumulation, self.data
+        examples = self.spec.data.batch_size
+        if count == 1 or not isinstance(data, Batch) or self.spec.is_own_step:
+            return {}
+        if len(data.x) < examples:  # a part is not cut again
+            return {}
+        sizes = part_sizes(examples, count)
+        cut, seen = dict[int, tuple[slice, Problem]](), Counter[int]()
+        for number, (end, size) in enumerate(zip(accumulate(sizes), sizes, strict=True)):
+            seen[size] += 1
+            if self.most_parts is None or seen[size] <= self.most_parts:
+                rows = slice(end - size, end)
+                x = data.x.detach()[rows].requires_grad_(data.x.requires_grad)
+                cut[number] = (rows, replace(self, data=Batch(x, data.y[rows]), number=number))
+        return cut
+
     @property
     def examples(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets of one loss; of tasks, the support set of the first."""
@@ -131,13 +166,14 @@ class Problem:
     def same_random_numbers(self) -> None:
         """Starts torch's random numbers again, where they are used."""
         if self.stack.random or self.spec.workload.seeded:
-            torch.manual_seed(self.spec.measure.seed)
+            torch.manual_seed(self.spec.measure.seed + self.number)
 
 
 def prepare(
     spec: RunSpec,
     device: torch.device,
     most_units: int | None = None,
+    most_parts: int | None = None,
     *,
     trained: bool = True,
 ) -> Problem:
@@ -147,6 +183,7 @@ def prepare(
         spec: a run without problems.
         device: where to compute.
         most_units: how many like parts of the workload to compute at most.
+        most_parts: how many parts of the batch of each size to compute at most.
         trained: whether the weights are trained where the workload asks for it; false where only
             their sizes matter.
 
@@ -179,6 +216,7 @@ def prepare(
         criterion=loss_of(spec.loss, way),
         own={} if own_step else own_tensors(spec, parameters),
         most_units=most_units,
+        most_parts=most_parts,
     )
     problem.reset()
     if isinstance(stack, UserModule):
