@@ -19,6 +19,9 @@ from core.spec.workloads import Maml
 _BATCH = 8
 """Examples: of both sets together, where a network sees two."""
 
+_PARTS = 3
+"""Parts of a batch, which are not equal where it has as many examples as it may."""
+
 _TASKS = 2
 _INNER_STEPS = 3
 _INNER_STEPS_OF_HIGH_ORDERS = 2
@@ -136,6 +139,7 @@ def _few_examples(spec: RunSpec) -> RunSpec:
         }
     else:
         changes["data.batch_size"] = min(spec.data.batch_size, _BATCH)
+        changes["mitigation.accumulation"] = min(spec.mitigation.accumulation, _PARTS)
         for name, most in _MOST.get(workload.kind, {}).items():
             changes[f"workload.{name}"] = min(getattr(workload, name), most)
     return spec.with_changes(changes)
@@ -292,6 +296,9 @@ def _extent(spec: RunSpec, copy: RunSpec) -> str:
         ]
     else:
         words.append(_share(copy.data.batch_size, spec.data.batch_size, "batch"))
+        if spec.mitigation.accumulation > 1:
+            parts = copy.mitigation.accumulation
+            words.append(_share(parts, spec.mitigation.accumulation, "parts"))
         for name in _in_effect(spec):
             words.append(_share(getattr(copy.workload, name), getattr(spec.workload, name), name))
     return ", ".join(words)
