@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
+from typing import ParamSpec
 
 import torch
 from torch import nn
@@ -38,6 +39,7 @@ DTYPES = {
 """Of weights, data and gradients."""
 
 
+P = ParamSpec("P")
 Shown = Callable[[torch.Tensor, torch.Tensor], None]
 """Is shown an output and its targets."""
 
@@ -107,7 +109,7 @@ class Problem:
             update_statistics: false where the same pass is repeated for its derivative.
             shown: is shown the output and the targets, unless a loss of the user's own hides it.
         """
-        return self.stack.loss(
+        return self.cast(self.stack.loss)(
             parameters,
             self.buffers,
             x,
@@ -116,6 +118,21 @@ class Problem:
             recorder,
             update_statistics=update_statistics,
         )
+
+    def cast(self, function: Callable[P, torch.Tensor]) -> Callable[P, torch.Tensor]:
+        """A function of the forward pass, under autocast where the spec asks for that.
+
+        Backward passes, and the forward passes that they repeat, take the number formats that this
+        one has chosen; as torch recommends, they stand outside of it.
+        """
+        if self.spec.mitigation.precision != "autocast":
+            return function
+
+        def cast(*arguments: P.args, **keywords: P.kwargs) -> torch.Tensor:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                return function(*arguments, **keywords)
+
+        return cast
 
     @cached_property
     def tasks(self) -> tuple[tuple[torch.Tensor, ...], ...]:
