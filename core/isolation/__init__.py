@@ -29,6 +29,7 @@ from core.isolation.child import (
 )
 from core.isolation.crash import crash_sentence
 from core.isolation.forecaster import Forecaster
+from core.isolation.forecasters import Forecasters
 from core.isolation.inspecting import PATIENCE_S, inspected
 from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
 from core.isolation.samples import ProcessMemory
@@ -44,9 +45,11 @@ from core.spec.run import RunSpec
 
 __all__ = [
     "Forecaster",
+    "Forecasters",
     "Isolation",
     "NotReady",
     "forecaster",
+    "forecasters",
     "inspect",
     "query_devices",
     "ready",
@@ -171,6 +174,10 @@ class Isolation:
     def forecaster(self) -> Forecaster:
         """A process of its own that forecasts; it starts with the first question."""
         return Forecaster(self._nursery)
+
+    def forecasters(self) -> Forecasters:
+        """Several such processes, which answer many questions side by side."""
+        return Forecasters(self._nursery)
 
     def shut_down(self) -> None:
         """Ends the processes that wait. Nothing can be started afterwards."""
@@ -297,4 +304,5 @@ warm_up = _here.warm_up
 ready = _here.ready
 query_devices = _here.query_devices
 forecaster = _here.forecaster
+forecasters = _here.forecasters
 inspect = _here.inspect

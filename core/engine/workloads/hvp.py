@@ -5,7 +5,7 @@ The first product has the phases of its way; the others follow within one, ``fur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import EllipsisType
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 from core.engine.computed import Computed, computed
 from core.engine.data import Batch
 from core.engine.gradients import Derivative, Gradients, gradients_of
+from core.engine.moved_weights import MovedWeights
 from core.engine.parts import Total, parts
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder, within
@@ -187,18 +188,12 @@ def _finite_difference(problem: Problem, recorder: Recorder) -> Multiply:
         vector: Vectors, step: torch.Tensor, name: str, recorder: Recorder
     ) -> tuple[Gradients, torch.Tensor]:
         with recorder.phase(name):
-            recorder.born("fast_weights")
-            with torch.no_grad():
-                moved = {
-                    key: torch.addcmul(weight, part, step)
-                    for (key, weight), part in zip(weights.items(), vector, strict=True)
-                }
-            wrt = tuple([tensor.requires_grad_() for tensor in moved.values()])
-            recorder.hold("fast_weights", wrt)
+            moved = MovedWeights(weights, vector, step, recorder)
             recorder.born("activations")
-            loss = _loss_at(problem, recorder, moved)
+            with moved.forgotten():
+                loss = _loss_at(problem, recorder, moved)
             recorder.born("gradients")
-            gradients = gradients_of((loss,), wrt, create_graph=False)
+            gradients = gradients_of((loss,), tuple(weights.values()), create_graph=False)
             _heard(recorder, gradients)
             return gradients, loss.detach().clone()
 
@@ -252,7 +247,7 @@ def _loss(
 
 
 def _loss_at(
-    problem: Problem, recorder: Recorder, weights: dict[str, torch.Tensor]
+    problem: Problem, recorder: Recorder, weights: Mapping[str, torch.Tensor]
 ) -> torch.Tensor:
     data = problem.data
     assert isinstance(data, Batch)

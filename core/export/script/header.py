@@ -23,6 +23,7 @@ _STANDARD = (
     "statistics",
     "sys",
     "time",
+    "weakref",
     "zlib",
 )
 _PATHS = ("FILE = ", "MODEL_FILE = ")
@@ -31,12 +32,12 @@ _OTHERS = (
     (r"\bnp\.", "import numpy as np"),
     (r"\btorch\.", "import torch"),
     (r"\bnn\.", "from torch import nn"),
+    (r"\bsaved_tensors_hooks\(", "from torch.autograd.graph import saved_tensors_hooks"),
     (r"\bprofile\(", "from torch.autograd.profiler import profile"),
     (r"\bfunctional_call\(", "from torch.func import functional_call"),
     (r"\bF\.", "from torch.nn import functional as F"),
     (r"\bsdpa_kernel\(", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
     (r"\bforward_ad\.", "from torch.autograd import forward_ad"),
-    (r"\bsdpa_kernel\(", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
     (r"\bcheckpoint\(", "from torch.utils.checkpoint import checkpoint"),
 )
 

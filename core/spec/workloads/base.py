@@ -9,6 +9,7 @@ from core.spec.declaration import Problem, Spec
 from core.spec.derivation import Derivation
 from core.spec.mitigations import Mitigation
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 
 Examples = Literal["batch", "tasks", "halves"]
 """What a workload computes on: one batch, tasks of a support and a query set, or a batch to train
@@ -94,6 +95,15 @@ class WorkloadSpec(Spec):
     def may_end_early(self) -> str:
         """Why less time may be needed than is foretold, a sentence; empty where it may not."""
         return ""
+
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        """Other ways to the same answer or near it, which may cost less.
+
+        Args:
+            parameters: trainable numbers of the model.
+        """
+        del parameters
+        yield from ()
 
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""

@@ -14,6 +14,7 @@ from core.spec.derivation import FIRST_WRONG_ORDER, Derivation
 from core.spec.mitigations import Mitigation
 from core.spec.model import StackModel
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 from core.spec.workloads.base import Examples, WorkloadSpec
 
 HIGHEST_META_ORDER: Final = 4
@@ -41,6 +42,15 @@ _ORDERS: Final[Mapping[str, _Orders]] = MappingProxyType(
         "imaml": _Orders(2, 2, "solves a linear system with the Hessian"),
     }
 )
+
+
+_NEAR: Final = (
+    ("maml", 1, "first-order MAML", "the meta-gradient without second derivatives"),
+    ("anil", 2, "ANIL", "adaptation of the last layer alone"),
+    ("reptile", 1, "Reptile", "the way to the adapted weights"),
+    ("imaml", 2, "iMAML", "the implicit meta-gradient of steps held near their start"),
+)
+"""What is taken in place of the exact meta-gradient: variant, order, name, what it computes."""
 
 
 class Maml(WorkloadSpec):
@@ -188,6 +198,12 @@ class Maml(WorkloadSpec):
         if not self.approximates:
             return self
         return self.model_copy(update={"variant": "maml", "order": max(self.order, 2)})
+
+    @override
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        if (self.variant, self.order) == ("maml", 2):
+            for variant, order, words, near in _NEAR:
+                yield Alternative({"variant": variant, "order": order}, words, near)
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:

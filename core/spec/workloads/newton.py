@@ -12,6 +12,7 @@ from core.spec.derivation import Derivation
 from core.spec.layers import Embedding
 from core.spec.mitigations import Mitigation
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 from core.spec.workloads.base import WorkloadSpec
 
 
@@ -71,6 +72,15 @@ class Newton(WorkloadSpec):
         return (
             "The time is that of all workload.cg_iterations; conjugate gradients may end earlier."
         )
+
+    @override
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        if self.method == "cg":
+            # Its steps follow another rule where the Hessian has negative eigenvalues.
+            yield Alternative({"method": "exact"}, "the whole Hessian", "steps by its eigenvalues")
+        else:
+            near = "steps by conjugate gradients, ended at a tolerance"
+            yield Alternative({"method": "cg"}, "conjugate gradients", near)
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:

@@ -109,13 +109,43 @@ def length(tensors):
     return torch.linalg.vector_norm(lengths)
 
 
+class Moved:
+    """The weights a step along a vector away, made whenever they are used and kept by nobody:
+    autograd keeps what it takes to make them again. Gradients by them are those by the weights."""
+
+    def __init__(self, vector, step):
+        self.vector, self.step, self.made = vector, step, {}
+
+    def make(self, i):
+        return torch.addcmul(parameters[i], self.vector[i], self.step)
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(parameters)))]
+        moved = self.make(place)
+        self.made[moved.untyped_storage()._cdata] = weakref.ref(moved), place
+        return moved
+
+    def pack(self, tensor):
+        moved, i = self.made.get(tensor.untyped_storage()._cdata, (None, 0))
+        if moved is None or moved() is None:
+            return tensor.detach()  # an output that its own node kept would never be freed
+        return i, tensor.size(), tensor.stride(), tensor.storage_offset()
+
+    def unpack(self, kept):
+        if isinstance(kept, torch.Tensor):
+            return kept
+        i, *part = kept
+        with torch.no_grad():
+            return self.make(i).as_strided(*part)
+
+
 def gradient_beside(vector, step):
     """The gradient and the loss a step along the vector away."""
-    with torch.no_grad():
-        moved = [torch.addcmul(w, v, step) for w, v in zip(parameters, vector)]
-    moved = [w.requires_grad_() for w in moved]
-    total = loss_at(moved)
-    return torch.autograd.grad(total, moved), total.detach().clone()
+    moved = Moved(vector, step)
+    with saved_tensors_hooks(moved.pack, moved.unpack):
+        total = loss_at(moved)
+    return torch.autograd.grad(total, parameters), total.detach().clone()
 
 
 def product(vector, reach):

@@ -1,0 +1,77 @@
+"""What a combination does and what it costs, in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.spec.declaration import declared_fields
+from core.spec.mitigations import Mitigation
+from core.spec.run import RunSpec
+
+_UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+_CHECKPOINTING: Final = {"none": "", "torch": "torch's checkpointing"}
+_INNER: Final = {"standard": "", "checkpoint": "one inner step per checkpoint"}
+
+
+def label_of(spec: RunSpec, asked: RunSpec, way: str = "") -> str:
+    """What a configuration does, a phrase.
+
+    Args:
+        spec: the configuration.
+        asked: the one that was asked about.
+        way: how it computes its workload, where that differs.
+    """
+    if (spec.mitigation, spec.workload) == (asked.mitigation, asked.workload):
+        return "as it is"
+    return ", ".join(filter(None, (way, *_mitigated(spec)))) or "nothing mitigated"
+
+
+def _mitigated(spec: RunSpec) -> list[str]:
+    mitigation, plain = spec.mitigation, Mitigation()
+    checkpointing = mitigation.checkpointing
+    words = []
+    if checkpointing.kind != "none":
+        words.append(_CHECKPOINTING.get(checkpointing.kind, checkpointing.kind))
+        words.append(count_of(checkpointing.segments, "segment"))
+    for field in declared_fields(Mitigation):
+        value = getattr(mitigation, field.name)
+        if not field.takes_effect(mitigation, spec):
+            continue
+        if field.name == "inner_loop":
+            words.append(_INNER.get(value, f"inner loop: {value.replace('_', ' ')}"))
+        elif field.name == "inner_segments":
+            words.append(count_of(value, "inner segment"))
+        elif value == getattr(plain, field.name):
+            continue
+        elif field.name == "accumulation":
+            words.append(f"in {value} parts")
+        elif field.kind == "bool":
+            words.append(field.label.lower())
+        else:
+            words.append(f"{field.label.lower()} {value}")
+    return words
+
+
+def count_of(value: object, name: str) -> str:
+    """A number of things."""
+    return f"{value} {name}" + ("" if value == 1 else "s")
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that suits them, three digits."""
+    for unit, name in _UNITS:
+        if count >= unit:
+            return f"{_three(count / unit)} {name}"
+    return f"{count} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them, three digits."""
+    if seconds < 1e-3:
+        return f"{_three(seconds * 1e6)} µs"
+    return f"{_three(seconds * 1e3)} ms" if seconds < 1 else f"{_three(seconds)} s"
+
+
+def _three(number: float) -> str:
+    decimals = 2 if number < 10 else 1 if number < 100 else 0
+    return f"{number:,.{decimals}f}"
