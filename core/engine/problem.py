@@ -134,6 +134,14 @@ class Problem:
 
         return cast
 
+    @property
+    def epsilon(self) -> float:
+        """The relative distance of two numbers next to each other, in the coarsest format that the
+        loss is computed in."""
+        is_cast = self.spec.mitigation.precision == "autocast"
+        coarsest = torch.bfloat16 if is_cast else DTYPES[self.spec.mitigation.precision]
+        return torch.finfo(coarsest).eps
+
     @cached_property
     def tasks(self) -> tuple[tuple[torch.Tensor, ...], ...]:
         """The examples of each task, in the order of ``Tasks``.

@@ -182,7 +182,7 @@ def _finite_difference(problem: Problem, recorder: Recorder) -> Multiply:
     weights = problem.parameters
     recorder.born("other")
     with torch.no_grad():
-        reach = difference_step(tuple(weights.values()))
+        reach = difference_step(tuple(weights.values()), problem.epsilon)
 
     def gradient(
         vector: Vectors, step: torch.Tensor, name: str, recorder: Recorder
@@ -215,15 +215,15 @@ def _finite_difference(problem: Problem, recorder: Recorder) -> Multiply:
     return multiply
 
 
-def difference_step(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+def difference_step(weights: Sequence[torch.Tensor], precision: float) -> torch.Tensor:
     """How far a central difference reaches: the cube root of the number format's precision, where
     truncation and rounding are balanced (Nocedal and Wright 2006, section 8.1), by the length of
     the weights.
 
     Args:
         weights: where the gradients are taken.
+        precision: of the format that they are computed in.
     """
-    precision: float = torch.finfo(weights[0].dtype).eps
     reach: torch.Tensor = (1 + _length(weights)) * precision ** (1 / 3)
     return reach
 

@@ -288,7 +288,7 @@ def _line_search(
         after, trials = recorder.number(loss), trials + 1
         if after is None or model.loss is None or slope is None:
             return moved, loss
-        rounding = ROUNDING * torch.finfo(loss.dtype).eps * abs(model.loss)
+        rounding = ROUNDING * problem.epsilon * abs(model.loss)
         lowered = after <= model.loss - ENOUGH_DECREASE * length * slope + rounding
         if lowered or trials == MOST_TRIALS:
             found.losses += [after] if found.losses else [model.loss, after]
