@@ -115,6 +115,22 @@ def reduced(spec: RunSpec) -> Copy | None:
     return cheapest if cheapest.weights <= _AFFORDABLE_WEIGHTS else None
 
 
+def whole_or_reduced(spec: RunSpec) -> Copy | None:
+    """The run itself in 64 bits where its exact answer is cheap, else what ``reduced`` gives.
+
+    Raises:
+        core.engine.user_file.UserFileError: the user's own model cannot be used.
+    """
+    whole = completed(spec.with_changes({"mitigation.precision": "float64"}))
+    exactly = whole.model_copy(update={"workload": whole.workload.exactly()})
+    is_cheap = all(
+        not one.problems() and Copy(one, "", _loss_s(one)).result_s <= _CHEAP_S
+        for one in (whole, exactly)
+    )
+    copy = Copy(whole, "the whole run", _loss_s(whole))
+    return copy if is_cheap and copy.weights <= _FEW_WEIGHTS else reduced(spec)
+
+
 def _candidates(spec: RunSpec) -> Iterator[RunSpec]:
     few = _few_examples(spec)
     if isinstance(spec.model, PythonModel):
