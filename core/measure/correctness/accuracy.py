@@ -85,7 +85,9 @@ def exact(spec: RunSpec) -> RunSpec:
     return other.model_copy(update={"mitigation": plain})
 
 
-def _readings(spec: RunSpec, copy: Copy, device: torch.device) -> Iterator[tuple[str, float | None]]:
+def _readings(
+    spec: RunSpec, copy: Copy, device: torch.device
+) -> Iterator[tuple[str, float | None]]:
     fine, precision = copy.spec, spec.mitigation.precision
     own = fine.with_changes({"mitigation.precision": precision})
     found = _computed(own, device)

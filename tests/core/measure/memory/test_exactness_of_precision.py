@@ -61,9 +61,7 @@ def test_that_other_workloads_are_foretold_to_the_byte(
     workload: dict[str, object], precision: str
 ) -> None:
     assert_foretold_to_the_byte(
-        run_of(
-            [LINEAR, TANH, LINEAR], LINE, workload=workload, mitigation={"precision": precision}
-        )
+        run_of([LINEAR, TANH, LINEAR], LINE, workload=workload, mitigation={"precision": precision})
     )
 
 
