@@ -6,7 +6,9 @@ from typing import Final, Literal, get_args
 
 from core.spec.declaration import Spec, declare
 
-InnerLoop = Literal["standard", "checkpoint", "saved_gradient", "segments", "segments_saved_gradient"]
+InnerLoop = Literal[
+    "standard", "checkpoint", "saved_gradient", "segments", "segments_saved_gradient"
+]
 INNER_LOOPS: Final[tuple[InnerLoop, ...]] = get_args(InnerLoop)
 IN_SEGMENTS: Final = ("segments", "segments_saved_gradient")
 """Inner loops that are cut into runs of steps."""
@@ -51,11 +53,19 @@ class Mitigation(Spec):
         minimum=1,
         when={"workload.adapts": (True,), "inner_loop": IN_SEGMENTS},
     )
-    accumulation: Literal[1] = declare(
-        1, label="Accumulation", help="Parts of the batch computed one after the other."
+    accumulation: int = declare(
+        1,
+        label="Accumulation",
+        help="Into how many parts the batch is cut; they are computed one after the other and "
+        "added up, which gives the same result.",
+        minimum=1,
+        when={"workload.accumulates": (True,)},
     )
-    precision: Literal["float32", "float64"] = declare(
-        "float32", label="Precision", help="Number format of weights, data and gradients."
+    precision: Literal["float32", "float64", "bfloat16", "autocast"] = declare(
+        "float32",
+        label="Precision",
+        help="Number format of weights, data and gradients; autocast keeps them in float32 and "
+        "computes the expensive operations of the forward pass in bfloat16.",
     )
     compile: Literal[False] = declare(
         False, label="Compile", help="Traces and compiles the whole computation."

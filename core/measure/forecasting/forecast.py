@@ -15,6 +15,12 @@ from itertools import accumulate
 
 import torch
 
+from core.measure.forecasting.few_parts import (
+    are_many_parts,
+    followed,
+    from_few_parts,
+    sizes,
+)
 from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
 from core.measure.forecasting.few_steps import (
     LONGER,
@@ -187,6 +193,7 @@ class _Work:
         self,
         spec: RunSpec,
         most_units: int | None = None,
+        most_parts: int | None = None,
         runs: tuple[int, ...] | None = None,
     ) -> Seen:
         """One prediction, of exactly this spec, of the first of its like parts, or with its inner
@@ -196,10 +203,10 @@ class _Work:
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units, runs)
+        key = (unnamed, file, self._device, self._block_bytes, most_units, most_parts, runs)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units, runs)
+            seen = self._predicted(spec, most_units, most_parts, runs)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -208,9 +215,13 @@ class _Work:
         return seen
 
     def _predicted(
-        self, spec: RunSpec, most_units: int | None, runs: tuple[int, ...] | None
+        self,
+        spec: RunSpec,
+        most_units: int | None,
+        most_parts: int | None,
+        runs: tuple[int, ...] | None,
     ) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units, runs)
+        books = predict(spec, self._device, self._block_bytes, most_units, most_parts, runs)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -264,17 +275,37 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
         except Uneven:
             if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
-    counts = groups(spec)
+    seen = _of_parts(spec, work)
+    return _value(seen, exact=not seen.report.unknown), seen.timeline
+
+
+def _of_parts(spec: RunSpec, work: _Work) -> Seen:
+    """The whole run, from a few parts of its batch where there are many."""
+    counts = sizes(spec)
+    if are_many_parts(counts):
+        try:
+            report, seconds = from_few_parts(counts, lambda most: _of_units(spec, work, most))
+            return Seen(report, seconds, MemoryTimeline())
+        except Uneven:
+            if len(counts) > AT_MOST:
+                raise Unpredictable(TOO_MANY) from None
+    return _of_units(spec, work, None)
+
+
+def _of_units(spec: RunSpec, work: _Work, most_parts: int | None) -> Seen:
+    """A run with so many parts of its batch, from a few vectors, probes or rows of each."""
+    parts = len(sizes(spec)) if most_parts is None else len(followed(sizes(spec), most_parts))
+    counts = groups(spec) * max(parts, 1)
     if are_many(counts):
         try:
-            report, seconds = from_few_units(counts, lambda most: work.predict(spec, most))
-            seen = Seen(report, seconds, MemoryTimeline())
-            return _value(seen, exact=not report.unknown), seen.timeline
+            report, seconds = from_few_units(
+                counts, lambda most: work.predict(spec, most, most_parts)
+            )
+            return Seen(report, seconds, MemoryTimeline())
         except Uneven:
             if sum(counts) > AT_MOST:
                 raise Unpredictable(TOO_MANY) from None
-    seen = work.predict(spec)
-    return _value(seen, exact=not seen.report.unknown), seen.timeline
+    return work.predict(spec, None, most_parts)
 
 
 def _steps(workload: Maml) -> int:
