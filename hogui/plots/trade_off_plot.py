@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log10
 
@@ -52,7 +52,7 @@ class Dot:
         total_bytes: baseline and peak, above 0.
         on_front: whether nothing with the same result needs both less memory and less time.
         name: what stands beside it in the picture, empty for most.
-        details: what the read-out says besides.
+        details: makes the lines of its read-out.
     """
 
     label: str
@@ -61,7 +61,7 @@ class Dot:
     kind: Kind
     on_front: bool = False
     name: str = ""
-    details: tuple[tuple[str, str], ...] = ()
+    details: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
 class TradeOffPlot(PlotView):
@@ -232,7 +232,7 @@ class TradeOffPlot(PlotView):
         if self._pointed is None:
             return None
         dot = self._dots[self._pointed]
-        return dot.label, [ReadOutRow(name, value) for name, value in dot.details]
+        return dot.label, [ReadOutRow(name, value) for name, value in dot.details()]
 
     # Painting.
 
@@ -306,7 +306,8 @@ class TradeOffPlot(PlotView):
     def _paint_names(self, painter: QPainter, mapping: Mapping) -> None:
         """Beside each point with a name, where no other name is."""
         budget = float(mapping.y(self._y(self._budget))) if self._budget is not None else None
-        places = [self.place_of(number) for number in range(len(self._dots))]
+        x, y = mapping.x(self._xs()).tolist(), mapping.y(self._ys()).tolist()
+        places = [QPointF(*place) for place in zip(x, y, strict=True)]
         names = [dot.name for dot in self._dots]
         paint_names(painter, mapping.area, places, names, budget)
 

@@ -67,7 +67,8 @@ def advice_rows(
         recommended: the point that is recommended.
         measured: what is known from runs.
     """
-    runs = [measured.get(nameless(point.spec)) for point in points]
+    # Hashing hundreds of configurations takes a while.
+    runs = [measured.get(nameless(point.spec)) if measured else None for point in points]
     totals = [total_bytes(point.forecast) for point in points]
     times = [point.forecast.seconds for point in points]
     run_totals = [_total(run) for run in runs]
