@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from threading import Lock, Thread
 from typing import Final
 
@@ -12,7 +13,7 @@ import psutil
 
 from core.isolation.forecaster import Forecaster
 from core.isolation.nursery import NotReady, Nursery
-from core.results.forecast import Outlook
+from core.results.forecast import DeviceMemory, Outlook
 from core.spec.declaration import InvalidSpec
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
@@ -41,6 +42,7 @@ class Forecasters:
         self,
         specs: Sequence[RunSpec],
         *,
+        on: DeviceMemory | None = None,
         learn_s: float | None = None,
         loads_files: bool = False,
     ) -> Iterator[tuple[int, Outlook]]:
@@ -52,28 +54,37 @@ class Forecasters:
 
         Args:
             specs: runs without problems.
+            on: memory to fit into instead of this machine's.
             learn_s: seconds to spend for each on operations that are not known yet.
             loads_files: whether the processes may run the user's own file.
 
         Raises:
             InvalidSpec: this machine cannot run one of them.
         """
-        keys = [_key(spec) for spec in specs]
+        keys = [_key(spec, on) for spec in specs]
         unknown: deque[int] = deque()
         for place, key in enumerate(keys):
             if key in self._known:
                 yield place, self._known[key]
             else:
                 unknown.append(place)
-        patience_s = LEARN_S if learn_s is None else learn_s
-        for place, answer in self._asked(specs, unknown, patience_s, loads_files):
+        put = partial(
+            _answer,
+            on=on,
+            learn_s=LEARN_S if learn_s is None else learn_s,
+            loads_files=loads_files,
+        )
+        for place, answer in self._asked(specs, unknown, put):
             # What could not be learned for want of time may be known at the next question.
             if answer.forecast is not None and not answer.unfinished:
                 self._keep(keys[place], answer)
             yield place, answer
 
     def _asked(
-        self, specs: Sequence[RunSpec], places: deque[int], learn_s: float, loads_files: bool
+        self,
+        specs: Sequence[RunSpec],
+        places: deque[int],
+        put: Callable[[Forecaster, RunSpec], Outlook | InvalidSpec],
     ) -> Iterator[tuple[int, Outlook]]:
         lock, count = Lock(), len(places)
         answers: queue.SimpleQueue[tuple[int, Outlook | InvalidSpec]] = queue.SimpleQueue()
@@ -86,7 +97,7 @@ class Forecasters:
 
         def work(number: int, child: Forecaster) -> None:
             while (place := next_for(number)) is not None:
-                answers.put((place, _answer(child, specs[place], learn_s, loads_files)))
+                answers.put((place, put(child, specs[place])))
 
         threads = [
             Thread(target=work, args=(number, child), name=f"forecasts-{number}", daemon=True)
@@ -117,17 +128,22 @@ class Forecasters:
             child.close()
 
 
-def _key(spec: RunSpec) -> str:
+def _key(spec: RunSpec, on: DeviceMemory | None) -> str:
     """What an answer depends on; a file of the user's may have changed since."""
     state = str(spec.model.state) if isinstance(spec.model, PythonModel) else ""
-    return state + spec.model_copy(update={"name": ""}).to_json(indent=None)
+    device = "" if on is None else on.model_dump_json()
+    return state + device + spec.model_copy(update={"name": ""}).to_json(indent=None)
 
 
 def _answer(
-    child: Forecaster, spec: RunSpec, learn_s: float, loads_files: bool
+    child: Forecaster,
+    spec: RunSpec,
+    on: DeviceMemory | None,
+    learn_s: float,
+    loads_files: bool,
 ) -> Outlook | InvalidSpec:
     try:
-        return child.ask(spec, learn_s=learn_s, loads_files=loads_files, brief=True)
+        return child.ask(spec, on, learn_s, loads_files=loads_files, brief=True)
     except InvalidSpec as error:
         return error
     except NotReady as error:

@@ -15,6 +15,13 @@ from itertools import accumulate
 
 import torch
 
+from core.measure.forecasting.few_parts import (
+    are_many_parts,
+    followed,
+    from_few_parts,
+    sizes,
+)
+from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
 from core.measure.forecasting.few_steps import (
     LONGER,
     SHORT,
@@ -40,6 +47,7 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
 from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.spec.inner_segments import inner_segments, is_cut
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -181,17 +189,24 @@ class _Work:
         """Whether there was no time to learn some operation."""
         return self._untried
 
-    def predict(self, spec: RunSpec, most_units: int | None = None) -> Seen:
-        """One prediction, of exactly this spec or of the first of its like parts.
+    def predict(
+        self,
+        spec: RunSpec,
+        most_units: int | None = None,
+        most_parts: int | None = None,
+        runs: tuple[int, ...] | None = None,
+    ) -> Seen:
+        """One prediction, of exactly this spec, of the first of its like parts, or with its inner
+        steps cut into other runs.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units)
+        key = (unnamed, file, self._device, self._block_bytes, most_units, most_parts, runs)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units)
+            seen = self._predicted(spec, most_units, most_parts, runs)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -199,8 +214,14 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(self, spec: RunSpec, most_units: int | None) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units)
+    def _predicted(
+        self,
+        spec: RunSpec,
+        most_units: int | None,
+        most_parts: int | None,
+        runs: tuple[int, ...] | None,
+    ) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, most_units, most_parts, runs)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -254,17 +275,37 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
         except Uneven:
             if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
-    counts = groups(spec)
+    seen = _of_parts(spec, work)
+    return _value(seen, exact=not seen.report.unknown), seen.timeline
+
+
+def _of_parts(spec: RunSpec, work: _Work) -> Seen:
+    """The whole run, from a few parts of its batch where there are many."""
+    counts = sizes(spec)
+    if are_many_parts(counts):
+        try:
+            report, seconds = from_few_parts(counts, lambda most: _of_units(spec, work, most))
+            return Seen(report, seconds, MemoryTimeline())
+        except Uneven:
+            if len(counts) > AT_MOST:
+                raise Unpredictable(TOO_MANY) from None
+    return _of_units(spec, work, None)
+
+
+def _of_units(spec: RunSpec, work: _Work, most_parts: int | None) -> Seen:
+    """A run with so many parts of its batch, from a few vectors, probes or rows of each."""
+    parts = len(sizes(spec)) if most_parts is None else len(followed(sizes(spec), most_parts))
+    counts = groups(spec) * max(parts, 1)
     if are_many(counts):
         try:
-            report, seconds = from_few_units(counts, lambda most: work.predict(spec, most))
-            seen = Seen(report, seconds, MemoryTimeline())
-            return _value(seen, exact=not report.unknown), seen.timeline
+            report, seconds = from_few_units(
+                counts, lambda most: work.predict(spec, most, most_parts)
+            )
+            return Seen(report, seconds, MemoryTimeline())
         except Uneven:
             if sum(counts) > AT_MOST:
                 raise Unpredictable(TOO_MANY) from None
-    seen = work.predict(spec)
-    return _value(seen, exact=not seen.report.unknown), seen.timeline
+    return work.predict(spec, None, most_parts)
 
 
 def _steps(workload: Maml) -> int:
@@ -274,16 +315,18 @@ def _steps(workload: Maml) -> int:
 def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
     exact = True
 
-    def short(steps: int, tasks: int) -> Short:
+    def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = work.predict(spec.model_copy(update={"workload": few}))
+        seen = work.predict(spec.model_copy(update={"workload": few}), runs=runs)
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
         return Short.of(seen.report, seen.seconds, prefix)
 
     steps, tasks = workload.inner_steps, workload.tasks
-    if steps <= SHORT[-1]:
+    if is_cut(spec):
+        run = _in_runs(spec, steps, short)
+    elif steps <= SHORT[-1]:
         run = short(steps, 1)
     else:
         try:
@@ -305,6 +348,21 @@ def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
         by_category={name: count for name, count in run.by_category.items() if count},
         phases=phases_of(run),
     )
+
+
+def _in_runs(spec: RunSpec, steps: int, short: Callable[..., Short]) -> Short:
+    """One task whose inner steps are cut into runs."""
+    if steps > FOLLOWED:
+        try:
+            return from_few_runs(
+                inner_segments(spec),
+                lambda runs: short(sum(runs), 1, runs),
+                order=spec.workload.derivative_order,
+            )
+        except Uneven:
+            if steps > _AT_MOST:
+                raise
+    return short(steps, 1)
 
 
 def _value(seen: Seen, *, exact: bool) -> Forecast:
