@@ -13,7 +13,13 @@ AS_IT_IS: Final = "as it is"
 
 _UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _CHECKPOINTING: Final = {"none": "", "torch": "torch's checkpointing"}
-_INNER: Final = {"standard": "", "checkpoint": "one inner step per checkpoint"}
+_INNER: Final = {
+    "standard": "",
+    "checkpoint": "one inner step per checkpoint",
+    "saved_gradient": "saved inner gradients",
+    "segments": "inner steps in {runs}",
+    "segments_saved_gradient": "inner steps in {runs} with saved gradients",
+}
 
 
 def label_of(spec: RunSpec, asked: RunSpec, way: str = "") -> str:
@@ -43,13 +49,16 @@ def _mitigated(spec: RunSpec, asked: RunSpec) -> list[str]:
         if not field.takes_effect(mitigation, spec):
             continue
         if field.name == "inner_loop":
-            words.append(_INNER.get(value, f"inner loop: {value.replace('_', ' ')}"))
-        elif field.name == "inner_segments":
-            words.append(count_of(value, "inner segment"))
-        elif value == getattr(plain, field.name):
+            runs = "segments"
+            if mitigation.inner_segments != "auto":
+                runs = count_of(mitigation.inner_segments, "segment")
+            words.append(_INNER.get(value, f"inner loop {value}").format(runs=runs))
+        elif field.name == "inner_segments" or value == getattr(plain, field.name):
             continue
         elif field.name == "accumulation":
             words.append(f"in {value} parts")
+        elif field.name == "precision":
+            words.append("with autocast" if value == "autocast" else f"in {value}")
         elif field.kind == "bool":
             words.append(field.label.lower())
         else:

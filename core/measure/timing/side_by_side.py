@@ -25,6 +25,7 @@ _LONG_S: Final = 0.3
 """A repetition that takes longer is hardly slower for being the first."""
 
 _FEWEST_ROUNDS: Final = 2
+_FEWEST_TO_DROP: Final = 3
 _SLOWER: Final = 1.2
 """What takes so many times the fastest one's time drops out."""
 
@@ -75,9 +76,14 @@ def in_turns(
         rounds += 1
         if rounds < _FEWEST_ROUNDS:
             continue
-        usual = {place: _undisturbed(samples[place]) for place in running}
-        fastest = min(usual.values(), default=0.0)
-        running = [place for place, taken in usual.items() if taken <= fastest * _SLOWER]
+        # Whatever was interrupted each time may still be the fastest.
+        best = {place: min(samples[place]) for place in running}
+        fastest = min(best.values(), default=0.0)
+        running = [
+            place
+            for place, taken in best.items()
+            if taken <= fastest * _SLOWER or len(samples[place]) < _FEWEST_TO_DROP
+        ]
         if len(running) == 1:
             break
     return tuple(_undisturbed(taken) if taken else None for taken in samples)

@@ -20,7 +20,7 @@ Cost = Callable[[RunSpec], tuple[int, float | None]]
 
 def rule(spec: RunSpec) -> tuple[int, float]:
     """Rematerialization into n segments: 1000 · (1/n + n/50) bytes an example, 2.5 times as long;
-    an inner step costs as much as an example."""
+    an inner step costs as much as an example. Accumulation takes time and saves nothing."""
     checkpointing = spec.mitigation.checkpointing
     count = {"auto": 8}.get(str(checkpointing.segments), checkpointing.segments)
     share, factor = 1.0, 1.0
@@ -28,6 +28,7 @@ def rule(spec: RunSpec) -> tuple[int, float]:
         share, factor = 1 / int(count) + int(count) / 50, 2.5 + int(count) / 1000
     if checkpointing.kind == "torch":
         share, factor = 1.1, 1.5
+    factor *= 1 + spec.mitigation.accumulation / 10
     steps = int(spec.flatten().get("workload.inner_steps", 1))
     order = int(spec.flatten().get("workload.order", 2))
     examples = spec.data.batch_size + (spec.flatten().get("workload.support") or 0)
