@@ -78,8 +78,11 @@ def confirmed_text(forecast: Forecast, run: Measurement | None) -> str:
     if run is None or run.memory is None:
         return ""
     measured, foretold = run.memory.total_bytes, total_bytes(forecast)
-    words = _tr("measured {bytes}").format(bytes=format_memory(measured))
-    return _tr("{words}, as foretold").format(words=words) if measured == foretold else words
+    if measured == foretold:
+        return _tr("measured {bytes}, as foretold").format(bytes=format_memory(measured))
+    return _tr("measured {bytes}, foretold {other}").format(
+        bytes=format_memory(measured), other=format_memory(foretold)
+    )
 
 
 def limit_text(limit: Limit, run: Measurement | None = None) -> str:

@@ -193,7 +193,15 @@ class AdvicePage(QWidget):
         self._impossible_rows.set_rows(
             (capitalized(each.label), each.reason) for each in impossible
         )
-        self._impossible_table.resizeRowsToContents()
+        self._fit_impossible()
+
+    def _fit_impossible(self) -> None:
+        """As high as its rows, within reason."""
+        table = self._impossible_table
+        table.resizeRowsToContents()
+        rows = sum(table.rowHeight(row) for row in range(self._impossible_rows.rowCount()))
+        wanted = table.horizontalHeader().sizeHint().height() + rows + 2
+        table.setFixedHeight(min(wanted, _IMPOSSIBLE_HEIGHT))
 
     # What the user does.
 
@@ -290,9 +298,8 @@ class AdvicePage(QWidget):
         header = table.horizontalHeader()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.sectionResized.connect(lambda *_: table.resizeRowsToContents())
-        table.setFixedHeight(_IMPOSSIBLE_HEIGHT)
         self._impossible_table = table
+        header.sectionResized.connect(lambda *_: self._fit_impossible())
         self.impossible.add(table)
         return self.impossible
 
