@@ -84,7 +84,7 @@ _CHANGES = (
     ("def compute():", "def add_part(value, samples, share, EXAMPLES):"),
     (
         "    value = total.detach().clone()  # a copy, which does not keep what the total lies in",
-        "    value = added(value, total.detach().clone(), share)",
+        "    own = total.detach().clone()  # a copy, which does not keep what the total lies in",
     ),
     (
         "The loss, and the mean over the probes v of v times Hessian times v.",
@@ -98,7 +98,7 @@ _CHANGES = (
     ("    outputs, parts = zip(*pairs)", "    outputs, along = zip(*pairs)"),
     ("outputs, parameters, parts,", "outputs, parameters, along,"),
     ("del probe, pairs, outputs, parts,", "del probe, pairs, outputs, along,"),
-    ("return value, [samples.mean()]", "return value, samples"),
+    ("return value, [samples.mean()]", "return added(value, own, share), samples"),
 )
 
 _IN_PARTS = '''\
