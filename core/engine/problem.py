@@ -23,6 +23,7 @@ from core.engine.training import train
 from core.engine.user_module import UserModule, user_module
 from core.engine.user_trial import completed
 from core.spec.accumulation import part_sizes
+from core.spec.inner_segments import walked_twice
 from core.spec.model import StackModel
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
@@ -70,6 +71,8 @@ class Problem:
             Hessian-vector products.
         most_units: how many like parts of the workload are computed at most; the rest is left out
             where a forecast is made from few.
+        runs: lengths of the runs that the inner steps are cut into, where it is not the spec that
+            says them.
         most_parts: how many parts of the batch of each size are computed at most, likewise.
         number: which part of a batch this is, which decides its random numbers.
     """
@@ -83,6 +86,7 @@ class Problem:
     criterion: Loss
     own: dict[str, torch.Tensor]
     most_units: int | None = None
+    runs: tuple[int, ...] | None = None
     most_parts: int | None = None
     number: int = 0
 
@@ -153,6 +157,11 @@ class Problem:
         return tuple(zip(*(tensor.unbind() for tensor in self.data), strict=True))
 
     @cached_property
+    def walked_twice(self) -> tuple[int, ...]:
+        """The runs of inner steps that keep their first weights alone."""
+        return walked_twice(self.spec, self.runs)
+
+    @cached_property
     def parts(self) -> dict[int, tuple[slice, Problem]]:
         """The parts of the batch by their numbers, with the rows of each; none of a whole batch.
 
@@ -201,6 +210,7 @@ def prepare(
     most_units: int | None = None,
     most_parts: int | None = None,
     *,
+    runs: tuple[int, ...] | None = None,
     trained: bool = True,
 ) -> Problem:
     """Builds weights and data from the spec's seed.
@@ -209,6 +219,7 @@ def prepare(
         spec: a run without problems.
         device: where to compute.
         most_units: how many like parts of the workload to compute at most.
+        runs: lengths of the runs that the inner steps are cut into; None leaves it to the spec.
         most_parts: how many parts of the batch of each size to compute at most.
         trained: whether the weights are trained where the workload asks for it; false where only
             their sizes matter.
@@ -245,6 +256,7 @@ def prepare(
         criterion=loss_of(spec.loss, way),
         own={} if own_step else own_tensors(spec, parameters),
         most_units=most_units,
+        runs=runs,
         most_parts=most_parts,
     )
     problem.reset()

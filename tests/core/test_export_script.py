@@ -21,6 +21,7 @@ from core.engine.workloads import compute
 from core.export.script import script
 from core.measure.memory.allocator import allocator_peak
 from core.spec.layers import LAYER_KINDS
+from core.spec.mitigations import INNER_LOOPS
 from core.spec.presets import Preset, presets
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -285,7 +286,14 @@ def test_that_gradients_by_the_inputs_are_the_same(stack: str, order: int) -> No
 @pytest.mark.parametrize(("steps", "tasks"), [(1, 3), (5, 1)])
 @pytest.mark.parametrize(
     ("inner_loop", "checkpointing"),
-    [("standard", "none"), ("checkpoint", "none"), ("standard", "torch")],
+    [
+        ("standard", "none"),
+        ("standard", "torch"),
+        ("checkpoint", "none"),
+        ("saved_gradient", "none"),
+        ("segments", "none"),
+        ("segments_saved_gradient", "torch"),
+    ],
 )
 def test_that_meta_gradients_are_the_same(
     order: int, steps: int, tasks: int, inner_loop: str, checkpointing: str
@@ -309,6 +317,8 @@ def test_that_meta_gradients_are_the_same(
         ("sequences", "checkpoint", 2),
         ("sequences", "standard", 3),
         ("words", "checkpoint", 3),
+        ("words", "saved_gradient", 3),
+        ("sequences", "segments", 2),
     ],
 )
 def test_that_meta_gradients_through_rematerialized_layers_are_the_same(
@@ -412,6 +422,8 @@ def test_that_signed_steps_beside_running_statistics_are_the_same() -> None:
         ("noise", "checkpoint", "none"),
         ("deep", "standard", "torch"),
         ("words", "checkpoint", "rematerialize"),
+        ("noise", "segments", "none"),
+        ("words", "segments_saved_gradient", "none"),
     ],
 )
 def test_that_the_variants_of_maml_are_the_same(
@@ -429,16 +441,17 @@ def test_that_the_variants_of_maml_are_the_same(
         )
 
 
-@pytest.mark.parametrize(("variant", "order"), [("anil", 2), ("imaml", 2)])
+@pytest.mark.parametrize("inner_loop", INNER_LOOPS)
+@pytest.mark.parametrize(("variant", "order"), [("maml", 2), ("anil", 2), ("imaml", 2)])
 def test_that_variants_leave_running_statistics_as_the_product_does(
-    variant: str, order: int
+    variant: str, order: int, inner_loop: str
 ) -> None:
     workload = {"kind": "maml", "variant": variant, "order": order, "support": 4, "query": 4}
     spec = spec_of(
         "convolutions",
-        workload=workload | {"inner_steps": 2, "tasks": 2},
+        workload=workload | {"inner_steps": 3, "tasks": 2},
         mitigation__checkpointing__kind="rematerialize",
-        mitigation__inner_loop="checkpoint",
+        mitigation__inner_loop=inner_loop,
     )
     assert_same(spec)
     made, found = prepare(spec, CPU), module(spec)

@@ -40,6 +40,7 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         recorder=recorder,
         step=INNER_STEPS[problem.spec.mitigation.inner_loop],
         staying=_staying(problem),
+        runs=problem.walked_twice,
         heard=heard,
     )
 

@@ -133,9 +133,9 @@ def _computes_again(spec: RunSpec) -> bool:
 
 
 def rematerializes_steps(spec: RunSpec) -> bool:
-    """Whether inner steps keep their weights alone and are computed again."""
+    """Whether inner steps, or parts of them, are computed again."""
     unrolls = isinstance(spec.workload, Maml) and spec.workload.unrolls
-    return unrolls and spec.mitigation.inner_loop == "checkpoint"
+    return unrolls and spec.mitigation.inner_loop != "standard"
 
 
 def _moves_weights(spec: RunSpec) -> bool:

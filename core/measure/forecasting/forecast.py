@@ -21,6 +21,7 @@ from core.measure.forecasting.few_parts import (
     from_few_parts,
     sizes,
 )
+from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
 from core.measure.forecasting.few_steps import (
     LONGER,
     SHORT,
@@ -46,6 +47,7 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
 from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.spec.inner_segments import inner_segments, is_cut
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -131,7 +133,7 @@ class Forecaster:
         foreign = on is not None and on.cuda
         cuda = foreign or device.type == "cuda"
         block_bytes = CUDA_BLOCK_BYTES if cuda else 1
-        work = _Work(device, block_bytes, kernels, learn_s, foreign, self._seen)
+        work = _Work(spec, device, block_bytes, kernels, learn_s, foreign, self._seen)
         try:
             forecast, timeline = _forecast(spec, work)
         except Unpredictable as reason:
@@ -168,6 +170,7 @@ class _Work:
 
     def __init__(
         self,
+        whole: RunSpec,
         device: torch.device,
         block_bytes: int,
         kernels: Kernels,
@@ -175,7 +178,7 @@ class _Work:
         foreign: bool,
         known: dict[object, Seen],
     ) -> None:
-        self._device, self._block_bytes = device, block_bytes
+        self._whole, self._device, self._block_bytes = whole, device, block_bytes
         self._kernels, self._learn_s, self._foreign = kernels, learn_s, foreign
         self._seen_before = known
         self._unknown: dict[str, None] = {}
@@ -187,18 +190,23 @@ class _Work:
         return self._untried
 
     def predict(
-        self, spec: RunSpec, most_units: int | None = None, most_parts: int | None = None
+        self,
+        spec: RunSpec,
+        most_units: int | None = None,
+        most_parts: int | None = None,
+        runs: tuple[int, ...] | None = None,
     ) -> Seen:
-        """One prediction, of exactly this spec or of the first of its like parts.
+        """One prediction, of exactly this spec, of the first of its like parts, or with its inner
+        steps cut into other runs.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units, most_parts)
+        key = (unnamed, file, self._device, self._block_bytes, most_units, most_parts, runs)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units, most_parts)
+            seen = self._predicted(spec, most_units, most_parts, runs)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -206,8 +214,14 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(self, spec: RunSpec, most_units: int | None, most_parts: int | None) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units, most_parts)
+    def _predicted(
+        self,
+        spec: RunSpec,
+        most_units: int | None,
+        most_parts: int | None,
+        runs: tuple[int, ...] | None,
+    ) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, most_units, most_parts, runs)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -219,7 +233,8 @@ class _Work:
         known = [taken for taken in seconds if taken is not None]
         if len(known) < len(seconds):
             return Seen(report, None, MemoryTimeline())
-        beside = overhead_s(spec, self._kernels) if self._device.type == "cpu" else 0.0
+        # That of the whole run for its short ones too, which are told apart by their numbers alone.
+        beside = overhead_s(self._whole, self._kernels) if self._device.type == "cpu" else 0.0
         spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
         return Seen(report, spent[-1], _retimed(report.timeline, spent))
 
@@ -300,16 +315,18 @@ def _steps(workload: Maml) -> int:
 def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
     exact = True
 
-    def short(steps: int, tasks: int) -> Short:
+    def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = work.predict(spec.model_copy(update={"workload": few}))
+        seen = work.predict(spec.model_copy(update={"workload": few}), runs=runs)
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
         return Short.of(seen.report, seen.seconds, prefix)
 
     steps, tasks = workload.inner_steps, workload.tasks
-    if steps <= SHORT[-1]:
+    if is_cut(spec):
+        run = _in_runs(spec, steps, short)
+    elif steps <= SHORT[-1]:
         run = short(steps, 1)
     else:
         try:
@@ -331,6 +348,21 @@ def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
         by_category={name: count for name, count in run.by_category.items() if count},
         phases=phases_of(run),
     )
+
+
+def _in_runs(spec: RunSpec, steps: int, short: Callable[..., Short]) -> Short:
+    """One task whose inner steps are cut into runs."""
+    if steps > FOLLOWED:
+        try:
+            return from_few_runs(
+                inner_segments(spec),
+                lambda runs: short(sum(runs), 1, runs),
+                order=spec.workload.derivative_order,
+            )
+        except Uneven:
+            if steps > _AT_MOST:
+                raise
+    return short(steps, 1)
 
 
 def _value(seen: Seen, *, exact: bool) -> Forecast:

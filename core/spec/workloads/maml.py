@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from core.spec.declaration import LARGEST_WHOLE, Problem, declare
 from core.spec.derivation import FIRST_WRONG_ORDER, Derivation
-from core.spec.mitigations import Mitigation
+from core.spec.mitigations import IN_SEGMENTS, Mitigation
 from core.spec.model import StackModel
 from core.spec.models import Model
 from core.spec.workloads.alternative import Alternative
@@ -232,11 +232,22 @@ class Maml(WorkloadSpec):
                 f"workload.test_tasks: {self.test_tasks} was given, but workload.outer_steps is 0, "
                 "so that nothing is trained; allowed: 0.",
             )
+        yield from self._misfit_of_segments(mitigation)
         if self.variant == "imaml" and self.regularisation == 0:
             yield Problem(
                 ("workload", "regularisation"),
                 'workload.regularisation: 0 was given; the variant "imaml" divides by it; '
                 "allowed: a number above 0.",
+            )
+
+    def _misfit_of_segments(self, mitigation: Mitigation) -> Iterator[Problem]:
+        segments = mitigation.inner_segments
+        is_cut = self.unrolls and mitigation.inner_loop in IN_SEGMENTS
+        if is_cut and segments != "auto" and segments > self.inner_steps:
+            yield Problem(
+                ("mitigation", "inner_segments"),
+                f"mitigation.inner_segments: {segments} was given; allowed: at most the number of "
+                f"inner steps, {self.inner_steps}.",
             )
 
     @override

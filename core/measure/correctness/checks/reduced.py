@@ -10,6 +10,7 @@ from typing import Any
 from core.engine.user_trial import completed
 from core.spec.data import DigitsData, SyntheticData
 from core.spec.declaration import declared_field, dotted
+from core.spec.inner_segments import is_cut
 from core.spec.layers import GRU, LSTM, Embedding, LayerSpec, TransformerEncoderLayer, keyed, leaves
 from core.spec.layers.base import LayerRow
 from core.spec.python_model import PythonModel, UserLayer
@@ -25,6 +26,7 @@ _PARTS = 3
 _TASKS = 2
 _INNER_STEPS = 3
 _INNER_STEPS_OF_HIGH_ORDERS = 2
+_INNER_SEGMENTS = 2
 _CG_ITERATIONS = 4
 _MOST: Mapping[str, Mapping[str, int]] = {
     "hvp": {"vectors": 3},
@@ -153,6 +155,9 @@ def _few_examples(spec: RunSpec) -> RunSpec:
             "workload.inner_steps": min(workload.inner_steps, steps),
             "workload.cg_iterations": min(workload.cg_iterations, _CG_ITERATIONS),
         }
+        if is_cut(spec):
+            # One run at least is walked twice.
+            changes["mitigation.inner_segments"] = min(workload.inner_steps, _INNER_SEGMENTS)
     else:
         changes["data.batch_size"] = min(spec.data.batch_size, _BATCH)
         changes["mitigation.accumulation"] = min(spec.mitigation.accumulation, _PARTS)
