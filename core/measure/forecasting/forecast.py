@@ -8,9 +8,8 @@ inner steps and tasks are foretold from few: what a phase holds grows evenly wit
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
@@ -41,12 +40,12 @@ from core.measure.forecasting.few_units import (
 )
 from core.measure.forecasting.overhead import overhead_s
 from core.measure.forecasting.prediction import Unpredictable, predict
+from core.measure.forecasting.seen import Seen, forecast_of, retimed
 from core.measure.machine.devices import describe, resolve
-from core.measure.memory.blocks import LedgerReport
 from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
-from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
-from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.results.forecast import DeviceMemory, Forecast, Outlook
+from core.results.memory_timeline import MemoryTimeline
 from core.spec.inner_segments import inner_segments, is_cut
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
@@ -73,19 +72,6 @@ _TOO_MANY = (
     "to follow each."
 )
 _CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One prediction: a report, and what its operations cost.
-
-    Attributes:
-        seconds: of one repetition, None where an operation's time is not known.
-    """
-
-    report: LedgerReport
-    seconds: float | None
-    timeline: MemoryTimeline
 
 
 @contextmanager
@@ -236,7 +222,7 @@ class _Work:
         # That of the whole run for its short ones too, which are told apart by their numbers alone.
         beside = overhead_s(self._whole, self._kernels) if self._device.type == "cpu" else 0.0
         spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
-        return Seen(report, spent[-1], _retimed(report.timeline, spent))
+        return Seen(report, spent[-1], retimed(report.timeline, spent))
 
     def _scratch(self, call: Call) -> int | None:
         kernel = self._kernels.known(call)
@@ -276,7 +262,7 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
             if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
     seen = _of_parts(spec, work)
-    return _value(seen, exact=not seen.report.unknown), seen.timeline
+    return forecast_of(seen, exact=not seen.report.unknown), seen.timeline
 
 
 def _of_parts(spec: RunSpec, work: _Work) -> Seen:
@@ -363,44 +349,6 @@ def _in_runs(spec: RunSpec, steps: int, short: Callable[..., Short]) -> Short:
             if steps > _AT_MOST:
                 raise
     return short(steps, 1)
-
-
-def _value(seen: Seen, *, exact: bool) -> Forecast:
-    report = seen.report
-    return Forecast(
-        peak_bytes=report.peak_bytes,
-        exact=exact,
-        seconds=seen.seconds,
-        baseline_bytes=report.baseline_bytes,
-        by_category=report.by_category,
-        phases=tuple(
-            ForecastPhase(
-                name=phase.name,
-                peak_bytes=phase.peak_bytes,
-                retained_bytes=phase.retained_bytes,
-            )
-            for phase in report.phases
-        ),
-    )
-
-
-def _retimed(timeline: MemoryTimeline, spent: Sequence[float]) -> MemoryTimeline:
-    """A curve over operations as one over seconds."""
-
-    def seconds(made: float) -> float:
-        return spent[int(made)]
-
-    return timeline.model_copy(
-        update={
-            "t_s": tuple(seconds(made) for made in timeline.t_s),
-            "phases": tuple(
-                PhaseSpan(
-                    name=phase.name, start_s=seconds(phase.start_s), end_s=seconds(phase.end_s)
-                )
-                for phase in timeline.phases
-            ),
-        }
-    )
 
 
 def _here(device: torch.device) -> DeviceMemory | None:

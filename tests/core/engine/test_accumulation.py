@@ -73,9 +73,7 @@ def assert_same(spec: RunSpec, other: RunSpec, tolerance: float) -> None:
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
 @pytest.mark.parametrize("parts", [2, 3, 7])
-def test_that_unequal_parts_give_what_the_batch_gives(
-    workload: dict[str, Any], parts: int
-) -> None:
+def test_that_unequal_parts_give_what_the_batch_gives(workload: dict[str, Any], parts: int) -> None:
     tolerance = 1e-9 if workload["kind"] == "newton" else 1e-12
 
     assert_same(spec_of(workload, accumulation=parts), spec_of(workload), tolerance)

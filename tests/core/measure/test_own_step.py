@@ -175,7 +175,7 @@ def test_that_the_price_in_seconds_is_what_the_graph_takes(
     """The clock is one that stands still but for 3 ms in each call that builds a graph, and 2 in
     one that does not."""
     now = [0.0]
-    right = torch.autograd.grad  # noqa: TID251 - called as the user's file does
+    right = torch.autograd.grad
 
     def slow(*given, **keywords):
         now[0] += 0.003 if keywords.get("create_graph") else 0.002
