@@ -62,25 +62,8 @@ def test_that_four_parts_need_less_than_half_and_little_more_time(
         met=time <= TIME,
     )
     _table(page, f"MLP 32×256, batch 2048, order {order}", rows)
-
-
-def test_that_a_broad_network_gains_less(page: Page, tmp_path: Path) -> None:
-    """MLP of 8 layers, width 256, batch 512: gradients lie beside those of the parts before."""
-    rows = _rows(BROAD, 2, PARTS, tmp_path)
-    gain, time = rows[AT]
-    page.claim(
-        f"Peak of the batch ÷ peak of {AT} parts, MLP 8×256, batch 512, order 2",
-        f"≥ {GAIN}",
-        f"{gain:.2f}",
-        met=gain >= GAIN,
-    )
-    page.claim(
-        f"Time of {AT} parts ÷ time of the batch, MLP 8×256, batch 512, order 2",
-        f"≤ {TIME}",
-        f"{time:.2f}",
-        met=time <= TIME,
-    )
-    _table(page, "MLP 8×256, batch 512, order 2", rows)
+    broad = _rows(BROAD, order, PARTS, tmp_path)
+    _table(page, f"MLP 8×256, batch 512, order {order}; nothing is promised of it", broad)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
