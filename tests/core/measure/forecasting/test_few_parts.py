@@ -86,10 +86,15 @@ def test_that_few_parts_of_each_size_are_followed(monkeypatch: pytest.MonkeyPatc
     asked: list[int | None] = []
 
     def counted(
-        spec: RunSpec, device: object, blocks: int, most: int | None, parts: int | None
+        spec: RunSpec,
+        device: object,
+        blocks: int,
+        most: int | None,
+        parts: int | None,
+        runs: tuple[int, ...] | None,
     ) -> object:
         asked.append(parts)
-        return predict(spec, device, blocks, most, parts)
+        return predict(spec, device, blocks, most, parts, runs)
 
     monkeypatch.setattr(forecast_module, "predict", counted)
 
