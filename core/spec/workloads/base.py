@@ -51,6 +51,11 @@ class WorkloadSpec(Spec):
         """Whether the loss is asked for at other weights than the initial ones."""
         return False
 
+    @property
+    def unrolls(self) -> bool:
+        """Whether the graph of inner steps is kept, to be differentiated."""
+        return False
+
     def computed_model(self, model: Model) -> Model:
         """The model that is computed with: the given one, or one with other layers in places."""
         return model

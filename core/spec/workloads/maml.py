@@ -169,8 +169,8 @@ class Maml(WorkloadSpec):
         return Derivation(self.order)
 
     @property
+    @override
     def unrolls(self) -> bool:
-        """Whether the graph of the inner steps is kept, to be differentiated."""
         return self.order >= 2 and self.variant != "imaml"
 
     @property
