@@ -128,9 +128,7 @@ def saved_gradient_step(
         found = _gradients(value_again, tensors[:count], tensors[count:], Silent(), graph=True)
         return _depending([found[i] for i in present], tensors)
 
-    gradients = rematerialize(
-        first, *weights, *loss.beside, recompute=again, random=loss.random
-    )
+    gradients = rematerialize(first, *weights, *loss.beside, recompute=again, random=loss.random)
     known = dict(zip(present, gradients, strict=True))
     return _stepped(weights, [known.get(i) for i in range(count)], rate, recorder)
 
@@ -188,9 +186,7 @@ class Descent:
         return rematerialize(first, *weights, *loss.beside, recompute=again, random=random)
 
 
-def _fleeting_step(
-    loss: SupportLoss, weights: Weights, rate: float, recorder: Recorder
-) -> Weights:
+def _fleeting_step(loss: SupportLoss, weights: Weights, rate: float, recorder: Recorder) -> Weights:
     """Keeps nothing, but the new weights know that they come from the old ones."""
     gradients = _gradients(loss.first, weights, loss.beside, recorder, graph=False)
     return _stepped(weights, gradients, rate, recorder)

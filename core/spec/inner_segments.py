@@ -22,7 +22,9 @@ from core.spec.run import RunSpec
 from core.spec.workloads import Maml, head_of
 
 _NOT_KEPT: Final = frozenset({"flatten"})
-_KEPT_ONCE: Final = frozenset({"linear", "conv1d", "conv2d", "embedding", "relu", "leaky_relu", "dropout"})
+_KEPT_ONCE: Final = frozenset(
+    {"linear", "conv1d", "conv2d", "embedding", "relu", "leaky_relu", "dropout"}
+)
 """Kinds whose graph keeps one tensor of the size of the output: itself, or the gradient by it."""
 _COPIES: Final = 2
 """How many such tensors others keep: the output, and the gradient by it."""

@@ -6,7 +6,9 @@ from typing import Final, Literal, get_args
 
 from core.spec.declaration import Spec, declare
 
-InnerLoop = Literal["standard", "checkpoint", "saved_gradient", "segments", "segments_saved_gradient"]
+InnerLoop = Literal[
+    "standard", "checkpoint", "saved_gradient", "segments", "segments_saved_gradient"
+]
 INNER_LOOPS: Final[tuple[InnerLoop, ...]] = get_args(InnerLoop)
 IN_SEGMENTS: Final = ("segments", "segments_saved_gradient")
 """Inner loops that are cut into runs of steps."""

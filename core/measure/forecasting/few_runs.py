@@ -49,8 +49,7 @@ def from_few_runs(
     before, another = _before(short)
     tail = _moved(last.at(runs[-1]), before, len(runs) - 2)
     moments = [
-        _moved(middle.at(length), before, position - 1)
-        for position, length in _dearest(runs[:-1])
+        _moved(middle.at(length), before, position - 1) for position, length in _dearest(runs[:-1])
     ]
     dearest = max([tail, *moments], key=lambda moment: moment.peak_bytes)
     if dearest.peak_phase != _DIFFERENTIATED and dearest is not tail:

@@ -38,7 +38,11 @@ SAVING = [way for way in INNER_LOOPS if way != "standard"]
 
 
 def made(
-    net: str, inner_loop: str, segments: int | str = "auto", checkpointing: str = "none", **more: Any
+    net: str,
+    inner_loop: str,
+    segments: int | str = "auto",
+    checkpointing: str = "none",
+    **more: Any,
 ) -> Problem:
     workload = {"kind": "maml", "inner_steps": 7, "inner_lr": 0.1, "tasks": 1}
     document = {

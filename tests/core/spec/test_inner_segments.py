@@ -20,9 +20,7 @@ LINEAR = {"kind": "linear", "out_features": 8}
 TANH = {"kind": "tanh"}
 
 
-def spec_of(
-    inner_loop: str, steps: int, segments: int | str = "auto", **workload: Any
-) -> RunSpec:
+def spec_of(inner_loop: str, steps: int, segments: int | str = "auto", **workload: Any) -> RunSpec:
     document = {
         "model": {"input_shape": [8], "layers": [LINEAR, TANH, LINEAR]},
         "workload": {"kind": "maml", "inner_steps": steps, **workload},

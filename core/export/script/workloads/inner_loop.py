@@ -27,7 +27,9 @@ def definitions(spec: RunSpec, network: Network) -> Iterator[str]:
         yield _saved_gradient_step(network, nested=False)
     elif kind == "segments":
         yield _descend(network)
-        yield _walk(network, f"descend(weights, x, y, create_graph=True{_updates(network, 'False')})")
+        yield _walk(
+            network, f"descend(weights, x, y, create_graph=True{_updates(network, 'False')})"
+        )
     else:
         yield _gradient(network)
         yield _saved_gradient_step(network, nested=True)

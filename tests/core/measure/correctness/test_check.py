@@ -14,8 +14,8 @@ from core.measure.correctness.checks import network
 from core.results.measurement import Check
 from core.spec import layers as kinds
 from core.spec.derivation import Derivation
-from core.spec.presets import Preset, presets
 from core.spec.mitigations import INNER_LOOPS
+from core.spec.presets import Preset, presets
 from core.spec.run import RunSpec
 from tests.core.engine.test_layers import CASES, CURVE, IMAGE, LINE
 from tests.core.measure.correctness.checked_specs import Layers, spec

@@ -297,9 +297,7 @@ def test_that_a_little_too_much_in_gradients_taken_again_is_found(
 
 
 @pytest.mark.parametrize("order", [2, 3])
-def test_that_inner_gradients_taken_for_constants_are_found(
-    order: int, monkeypatch: Patch
-) -> None:
+def test_that_inner_gradients_taken_for_constants_are_found(order: int, monkeypatch: Patch) -> None:
     right = inner_loop._depending
     monkeypatch.setattr(
         inner_loop,
