@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import torch
 
+from core.answer import judged
 from core.engine.computed import Computed
 from core.engine.late_modules import load_late_modules
 from core.engine.problem import Problem, prepare
@@ -26,7 +27,6 @@ from core.engine.user_failure import failure_sentence
 from core.engine.user_trial import fitting
 from core.engine.workloads import compute, follow, look
 from core.found import Found, leak_sentence, too_large_sentence
-from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
 from core.measure.machine.devices import describe, resolve
 from core.measure.machine.surroundings import environment
@@ -55,7 +55,7 @@ from core.results.forecast import Forecast
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
-from core.spec.notices import NO_CHECK_OF_STEPS, OWN_STEP, notices
+from core.spec.notices import OWN_STEP, notices
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.size import least_bytes
@@ -363,16 +363,15 @@ class _Run:
             yield from self._warn([sentence])
 
     def _check(self) -> Iterator[Event]:
-        """Whether the result is right, by an independent way."""
+        """Whether the result is right, by an independent way, and how far from the exact one."""
         self._computed = None
-        if self._spec.is_own_step:
-            yield from self._absent("check", NO_CHECK_OF_STEPS)
-            return
         yield self._stage("check")
-        try:
-            self._found.check = check(self._spec, self._device)
-        except CheckUnavailable as reason:
-            yield from self._absent("check", str(reason))
+        answer = judged(self._spec, self._device)
+        self._found.check = answer.check
+        self._found.readings |= answer.readings
+        self._found.notes += answer.notes
+        if answer.absent:
+            yield from self._absent("check", answer.absent)
 
     def _warn(self, sentences: Iterable[str]) -> Iterator[Event]:
         for sentence in sentences:

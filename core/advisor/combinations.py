@@ -15,6 +15,8 @@ from core.advisor.words import label_of
 from core.results.advice import Impossible
 from core.spec.declaration import Spec, declared_fields
 from core.spec.mitigations import Checkpointing, Mitigation
+from core.spec.model import StackModel
+from core.spec.notices import notices
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads.alternative import Alternative
@@ -90,6 +92,8 @@ def combinations(spec: RunSpec, most: int = MOST) -> Combinations:
         most: how many of them at most.
     """
     found = _Found(spec)
+    for what, why in _without_effect(spec):
+        found.refuse(what, why)
     for choice in _exact(spec):
         found.add(choice)
     for choice in _near(spec):
@@ -116,6 +120,10 @@ class _Found:
     def _plain(self) -> dict[str, Any]:
         return self._asked.flatten()
 
+    def refuse(self, label: str, why: str, changes: dict[str, Any] | None = None) -> None:
+        """Something that cannot work; each reason is said once."""
+        self.impossible.setdefault(why, Impossible(label=label, changes=changes or {}, reason=why))
+
     def add(self, choice: _Choice) -> None:
         """Takes a combination in, unless it means the same as one before."""
         spec = _applied(self._asked, choice)
@@ -127,10 +135,7 @@ class _Found:
         label = label_of(spec, self._asked, "" if choice.way is None else choice.way.words)
         problems = spec.problems()
         if problems:
-            reason = problems[0].sentence
-            self.impossible.setdefault(
-                reason, Impossible(label=label, changes=changes, reason=reason)
-            )
+            self.refuse(label, problems[0].sentence, changes)
             return
         self.possible.append(
             Combination(
@@ -181,11 +186,31 @@ def _ways(spec: RunSpec) -> Iterator[Alternative]:
 # -------------------------------------------------------------------------------- mitigations
 
 
+def _without_effect(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    """Mitigations that do not apply, and why."""
+    if isinstance(spec.model, StackModel) and len(spec.model.layers) < 2:
+        yield (
+            "checkpointing",
+            "There is nothing to cut into segments: the stack has a single layer.",
+        )
+    if not _keeps_inner_graph(spec):
+        before = set(notices(spec))
+        for field in declared_fields(Mitigation):
+            if field.name == "inner_loop" and field.choices:
+                changed = spec.mitigation.model_copy(update={field.name: field.choices[-1]})
+                for why in notices(spec.model_copy(update={"mitigation": changed})):
+                    if why not in before:
+                        yield field.label.lower(), why
+
+
 def _checkpointings(
     spec: RunSpec, counts: Sequence[int] = _SEGMENTS
 ) -> Iterator[tuple[tuple[str, Any], ...]]:
     asked = spec.mitigation.checkpointing
     layers = len(spec.model.layers)
+    if isinstance(spec.model, StackModel) and layers < 2:
+        yield (("kind", asked.kind), ("segments", asked.segments))
+        return
     for kind in get_args(Checkpointing.model_fields["kind"].annotation):
         cuts: list[Any] = ["auto", *[count for count in counts if count <= layers]]
         if kind == "none":

@@ -65,6 +65,20 @@ def size(count: int) -> str:
     return f"{count} bytes"
 
 
+def sizes(first: int, second: int) -> tuple[str, str]:
+    """Two amounts of bytes to stand beside each other: in one unit, said once, where that shows
+    three digits of both."""
+    for unit, name in _UNITS:
+        if max(first, second) >= unit and min(first, second) >= unit / 10:
+            return f"{_three(first / unit)} {name}", _three(second / unit)
+    return size(first), size(second)
+
+
+def times(factor: float) -> str:
+    """How many times as much."""
+    return f"{factor:.1f}×" if factor >= 0.95 else f"{factor:.2f}×"
+
+
 def duration(seconds: float) -> str:
     """Seconds in the unit that suits them, three digits."""
     if seconds < 1e-3:

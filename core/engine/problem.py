@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
+from typing import ParamSpec
 
 import torch
 from torch import nn
@@ -18,6 +22,7 @@ from core.engine.stack import Stack
 from core.engine.training import train
 from core.engine.user_module import UserModule, user_module
 from core.engine.user_trial import completed
+from core.spec.accumulation import part_sizes
 from core.spec.inner_segments import walked_twice
 from core.spec.model import StackModel
 from core.spec.python_model import PythonModel
@@ -27,9 +32,16 @@ from core.spec.workloads import Examples, Maml
 _EXAMPLES: dict[
     Examples, Callable[[RunSpec, torch.device, torch.dtype], Batch | Tasks | Halves]
 ] = {"batch": draw_batch, "tasks": draw_tasks, "halves": draw_halves}
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "autocast": torch.float32,
+}
+"""Of weights, data and gradients."""
 
 
+P = ParamSpec("P")
 Shown = Callable[[torch.Tensor, torch.Tensor], None]
 """Is shown an output and its targets."""
 
@@ -61,6 +73,8 @@ class Problem:
             where a forecast is made from few.
         runs: lengths of the runs that the inner steps are cut into, where it is not the spec that
             says them.
+        most_parts: how many parts of the batch of each size are computed at most, likewise.
+        number: which part of a batch this is, which decides its random numbers.
     """
 
     spec: RunSpec
@@ -73,6 +87,8 @@ class Problem:
     own: dict[str, torch.Tensor]
     most_units: int | None = None
     runs: tuple[int, ...] | None = None
+    most_parts: int | None = None
+    number: int = 0
 
     def units(self, count: int) -> range:
         """The like parts of the workload, or the first of them."""
@@ -98,7 +114,7 @@ class Problem:
             update_statistics: false where the same pass is repeated for its derivative.
             shown: is shown the output and the targets, unless a loss of the user's own hides it.
         """
-        return self.stack.loss(
+        return self.cast(self.stack.loss)(
             parameters,
             self.buffers,
             x,
@@ -107,6 +123,29 @@ class Problem:
             recorder,
             update_statistics=update_statistics,
         )
+
+    def cast(self, function: Callable[P, torch.Tensor]) -> Callable[P, torch.Tensor]:
+        """A function of the forward pass, under autocast where the spec asks for that.
+
+        Backward passes, and the forward passes that they repeat, take the number formats that this
+        one has chosen; as torch recommends, they stand outside of it.
+        """
+        if self.spec.mitigation.precision != "autocast":
+            return function
+
+        def cast(*arguments: P.args, **keywords: P.kwargs) -> torch.Tensor:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                return function(*arguments, **keywords)
+
+        return cast
+
+    @property
+    def epsilon(self) -> float:
+        """The relative distance of two numbers next to each other, in the coarsest format that the
+        loss is computed in."""
+        is_cast = self.spec.mitigation.precision == "autocast"
+        coarsest = torch.bfloat16 if is_cast else DTYPES[self.spec.mitigation.precision]
+        return torch.finfo(coarsest).eps
 
     @cached_property
     def tasks(self) -> tuple[tuple[torch.Tensor, ...], ...]:
@@ -121,6 +160,28 @@ class Problem:
     def walked_twice(self) -> tuple[int, ...]:
         """The runs of inner steps that keep their first weights alone."""
         return walked_twice(self.spec, self.runs)
+
+    @cached_property
+    def parts(self) -> dict[int, tuple[slice, Problem]]:
+        """The parts of the batch by their numbers, with the rows of each; none of a whole batch.
+
+        Their examples are views made once, and inputs that are differentiated by stay leaves.
+        """
+        count, data = self.spec.mitigation.accumulation, self.data
+        examples = self.spec.data.batch_size
+        if count == 1 or not isinstance(data, Batch) or self.spec.is_own_step:
+            return {}
+        if len(data.x) < examples:  # a part is not cut again
+            return {}
+        sizes = part_sizes(examples, count)
+        cut, seen = dict[int, tuple[slice, Problem]](), Counter[int]()
+        for number, (end, size) in enumerate(zip(accumulate(sizes), sizes, strict=True)):
+            seen[size] += 1
+            if self.most_parts is None or seen[size] <= self.most_parts:
+                rows = slice(end - size, end)
+                x = data.x.detach()[rows].requires_grad_(data.x.requires_grad)
+                cut[number] = (rows, replace(self, data=Batch(x, data.y[rows]), number=number))
+        return cut
 
     @property
     def examples(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -140,13 +201,14 @@ class Problem:
     def same_random_numbers(self) -> None:
         """Starts torch's random numbers again, where they are used."""
         if self.stack.random or self.spec.workload.seeded:
-            torch.manual_seed(self.spec.measure.seed)
+            torch.manual_seed(self.spec.measure.seed + self.number)
 
 
 def prepare(
     spec: RunSpec,
     device: torch.device,
     most_units: int | None = None,
+    most_parts: int | None = None,
     *,
     runs: tuple[int, ...] | None = None,
     trained: bool = True,
@@ -158,6 +220,7 @@ def prepare(
         device: where to compute.
         most_units: how many like parts of the workload to compute at most.
         runs: lengths of the runs that the inner steps are cut into; None leaves it to the spec.
+        most_parts: how many parts of the batch of each size to compute at most.
         trained: whether the weights are trained where the workload asks for it; false where only
             their sizes matter.
 
@@ -168,6 +231,9 @@ def prepare(
     """
     spec = completed(spec.as_computed())
     dtype = DTYPES[spec.mitigation.precision]
+    if spec.mitigation.precision == "autocast":
+        # Of rms_norm, whose weights stay in 32 bits: it is a slower kernel, and what was asked for.
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")
     network = _user_network if isinstance(spec.model, PythonModel) else _stack_network
     stack, parameters, buffers = network(spec, device, dtype)
     own_step = spec.is_own_step
@@ -191,6 +257,7 @@ def prepare(
         own={} if own_step else own_tensors(spec, parameters),
         most_units=most_units,
         runs=runs,
+        most_parts=most_parts,
     )
     problem.reset()
     if isinstance(stack, UserModule):

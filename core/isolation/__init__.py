@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from multiprocessing import connection as pipes
 from pathlib import Path
@@ -33,6 +33,7 @@ from core.isolation.forecasters import Forecasters
 from core.isolation.inspecting import PATIENCE_S, inspected
 from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
 from core.isolation.samples import ProcessMemory
+from core.isolation.side_by_side import timed_side_by_side
 from core.measure.machine.driver_memory import DriverMemory
 from core.partial import PartialRun, started_here
 from core.results.device import Device
@@ -54,6 +55,7 @@ __all__ = [
     "query_devices",
     "ready",
     "run_isolated",
+    "side_by_side",
     "warm_up",
 ]
 
@@ -178,6 +180,23 @@ class Isolation:
     def forecasters(self) -> Forecasters:
         """Several such processes, which answer many questions side by side."""
         return Forecasters(self._nursery)
+
+    def side_by_side(
+        self, specs: Sequence[RunSpec], cancelled: Flag | None = None
+    ) -> tuple[float | None, ...]:
+        """Seconds of a repetition of each of several runs, which take turns for a few seconds.
+
+        Args:
+            specs: runs without problems.
+            cancelled: once set, the process is killed.
+
+        Returns:
+            None for what could not be measured.
+
+        Raises:
+            InvalidSpec: this machine cannot run one of them.
+        """
+        return timed_side_by_side(self._nursery, specs, cancelled or Flag())
 
     def shut_down(self) -> None:
         """Ends the processes that wait. Nothing can be started afterwards."""
@@ -306,3 +325,4 @@ query_devices = _here.query_devices
 forecaster = _here.forecaster
 forecasters = _here.forecasters
 inspect = _here.inspect
+side_by_side = _here.side_by_side

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from core.spec.accumulation import accumulation_misfits
 from core.spec.arrays_file import UnreadableArrays, read_arrays
 from core.spec.data import (
     DIGIT_CLASSES,
@@ -41,6 +42,7 @@ def inconsistencies(
         problems += workload.misfits(model, mitigation)
         problems += _batch_norm(model, data, workload)
         problems += _mitigation(mitigation, model)
+        problems += accumulation_misfits(model, data, workload, mitigation)
     return tuple(problems)
 
 

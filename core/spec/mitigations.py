@@ -53,11 +53,19 @@ class Mitigation(Spec):
         minimum=1,
         when={"workload.adapts": (True,), "inner_loop": IN_SEGMENTS},
     )
-    accumulation: Literal[1] = declare(
-        1, label="Accumulation", help="Parts of the batch computed one after the other."
+    accumulation: int = declare(
+        1,
+        label="Accumulation",
+        help="Into how many parts the batch is cut; they are computed one after the other and "
+        "added up, which gives the same result.",
+        minimum=1,
+        when={"workload.accumulates": (True,)},
     )
-    precision: Literal["float32", "float64"] = declare(
-        "float32", label="Precision", help="Number format of weights, data and gradients."
+    precision: Literal["float32", "float64", "bfloat16", "autocast"] = declare(
+        "float32",
+        label="Precision",
+        help="Number format of weights, data and gradients; autocast keeps them in float32 and "
+        "computes the expensive operations of the forward pass in bfloat16.",
     )
     compile: Literal[False] = declare(
         False, label="Compile", help="Traces and compiles the whole computation."

@@ -129,9 +129,9 @@ def _task_of_a_head(
         return output(weights[staying:], features(weights[:staying], query_x), True)
 
     return Task(
-        SupportLoss(loss(True), loss(False), head.random),
-        _query_loss(problem, judged, whole, query_y),
-        features=lambda weights: features(weights, support_x),
+        SupportLoss(problem.cast(loss(True)), problem.cast(loss(False)), head.random),
+        problem.cast(_query_loss(problem, judged, whole, query_y)),
+        features=problem.cast(lambda weights: features(weights, support_x)),
     )
 
 

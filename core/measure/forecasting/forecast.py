@@ -15,6 +15,12 @@ from itertools import accumulate
 
 import torch
 
+from core.measure.forecasting.few_parts import (
+    are_many_parts,
+    followed,
+    from_few_parts,
+    sizes,
+)
 from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
 from core.measure.forecasting.few_steps import (
     LONGER,
@@ -127,7 +133,7 @@ class Forecaster:
         foreign = on is not None and on.cuda
         cuda = foreign or device.type == "cuda"
         block_bytes = CUDA_BLOCK_BYTES if cuda else 1
-        work = _Work(device, block_bytes, kernels, learn_s, foreign, self._seen)
+        work = _Work(spec, device, block_bytes, kernels, learn_s, foreign, self._seen)
         try:
             forecast, timeline = _forecast(spec, work)
         except Unpredictable as reason:
@@ -164,6 +170,7 @@ class _Work:
 
     def __init__(
         self,
+        whole: RunSpec,
         device: torch.device,
         block_bytes: int,
         kernels: Kernels,
@@ -171,7 +178,7 @@ class _Work:
         foreign: bool,
         known: dict[object, Seen],
     ) -> None:
-        self._device, self._block_bytes = device, block_bytes
+        self._whole, self._device, self._block_bytes = whole, device, block_bytes
         self._kernels, self._learn_s, self._foreign = kernels, learn_s, foreign
         self._seen_before = known
         self._unknown: dict[str, None] = {}
@@ -186,6 +193,7 @@ class _Work:
         self,
         spec: RunSpec,
         most_units: int | None = None,
+        most_parts: int | None = None,
         runs: tuple[int, ...] | None = None,
     ) -> Seen:
         """One prediction, of exactly this spec, of the first of its like parts, or with its inner
@@ -195,10 +203,10 @@ class _Work:
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units, runs)
+        key = (unnamed, file, self._device, self._block_bytes, most_units, most_parts, runs)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units, runs)
+            seen = self._predicted(spec, most_units, most_parts, runs)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -207,9 +215,13 @@ class _Work:
         return seen
 
     def _predicted(
-        self, spec: RunSpec, most_units: int | None, runs: tuple[int, ...] | None
+        self,
+        spec: RunSpec,
+        most_units: int | None,
+        most_parts: int | None,
+        runs: tuple[int, ...] | None,
     ) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units, runs)
+        books = predict(spec, self._device, self._block_bytes, most_units, most_parts, runs)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -221,7 +233,8 @@ class _Work:
         known = [taken for taken in seconds if taken is not None]
         if len(known) < len(seconds):
             return Seen(report, None, MemoryTimeline())
-        beside = overhead_s(spec, self._kernels) if self._device.type == "cpu" else 0.0
+        # That of the whole run for its short ones too, which are told apart by their numbers alone.
+        beside = overhead_s(self._whole, self._kernels) if self._device.type == "cpu" else 0.0
         spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
         return Seen(report, spent[-1], _retimed(report.timeline, spent))
 
@@ -262,17 +275,37 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
         except Uneven:
             if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
-    counts = groups(spec)
+    seen = _of_parts(spec, work)
+    return _value(seen, exact=not seen.report.unknown), seen.timeline
+
+
+def _of_parts(spec: RunSpec, work: _Work) -> Seen:
+    """The whole run, from a few parts of its batch where there are many."""
+    counts = sizes(spec)
+    if are_many_parts(counts):
+        try:
+            report, seconds = from_few_parts(counts, lambda most: _of_units(spec, work, most))
+            return Seen(report, seconds, MemoryTimeline())
+        except Uneven:
+            if len(counts) > AT_MOST:
+                raise Unpredictable(TOO_MANY) from None
+    return _of_units(spec, work, None)
+
+
+def _of_units(spec: RunSpec, work: _Work, most_parts: int | None) -> Seen:
+    """A run with so many parts of its batch, from a few vectors, probes or rows of each."""
+    parts = len(sizes(spec)) if most_parts is None else len(followed(sizes(spec), most_parts))
+    counts = groups(spec) * max(parts, 1)
     if are_many(counts):
         try:
-            report, seconds = from_few_units(counts, lambda most: work.predict(spec, most))
-            seen = Seen(report, seconds, MemoryTimeline())
-            return _value(seen, exact=not report.unknown), seen.timeline
+            report, seconds = from_few_units(
+                counts, lambda most: work.predict(spec, most, most_parts)
+            )
+            return Seen(report, seconds, MemoryTimeline())
         except Uneven:
             if sum(counts) > AT_MOST:
                 raise Unpredictable(TOO_MANY) from None
-    seen = work.predict(spec)
-    return _value(seen, exact=not seen.report.unknown), seen.timeline
+    return work.predict(spec, None, most_parts)
 
 
 def _steps(workload: Maml) -> int:

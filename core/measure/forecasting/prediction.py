@@ -73,6 +73,7 @@ def predict(
     device: torch.device,
     block_bytes: int = 1,
     most_units: int | None = None,
+    most_parts: int | None = None,
     runs: tuple[int, ...] | None = None,
 ) -> Books:
     """What the ledger would write down, did the workload run; times are numbers of operations.
@@ -82,6 +83,7 @@ def predict(
         device: where its tensors would live.
         block_bytes: the allocator rounds every storage up to a multiple of these.
         most_units: how many like parts of the workload are followed at most.
+        most_parts: how many parts of the batch of each size are followed at most.
         runs: lengths of the runs that the inner steps are cut into; None leaves it to the spec.
 
     Raises:
@@ -94,7 +96,7 @@ def predict(
     state = torch.get_rng_state()
     try:
         with QuickFake() if quick else _without_numbers(spec):
-            problem = prepare(spec, device, most_units, runs=runs, trained=False)
+            problem = prepare(spec, device, most_units, most_parts, runs=runs, trained=False)
             ledger.register_problem(problem)
             with ledger:
                 computed = compute(problem, ledger)

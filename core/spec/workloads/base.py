@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from core.spec.declaration import Problem, Spec
 from core.spec.derivation import Derivation
@@ -69,6 +69,27 @@ class WorkloadSpec(Spec):
     def takes_differences(self) -> bool:
         """Whether a derivative is the difference of two gradients."""
         return False
+
+    @property
+    def approximates(self) -> str:
+        """What is approximated, words that follow "approximates"; empty where the answer is exact
+        in all but rounding."""
+        return ""
+
+    def exactly(self) -> Self:
+        """The workload that computes what this one approximates; itself where it is exact."""
+        return self
+
+    @property
+    def undivided(self) -> str:
+        """Why its examples are not computed in parts, words that follow what was given; empty where
+        they can be."""
+        return ""
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether its examples can be computed in parts, one after the other."""
+        return not self.undivided
 
     @property
     def may_end_early(self) -> str:

@@ -76,6 +76,16 @@ class Hvp(WorkloadSpec):
 
     @property
     @override
+    def approximates(self) -> str:
+        return "the product of the Hessian with a vector" if self.takes_differences else ""
+
+    @override
+    def exactly(self) -> Hvp:
+        exact = {"mode": "reverse_over_reverse"} if self.takes_differences else {}
+        return self.model_copy(update=exact)
+
+    @property
+    @override
     def derivation(self) -> Derivation:
         return replace(_DERIVATIONS[self.mode], batched=self.batched)
 

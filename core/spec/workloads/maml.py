@@ -178,6 +178,27 @@ class Maml(WorkloadSpec):
         """Whether a sparse embedding's gradient would be wrong, or not taken."""
         return self.order >= FIRST_WRONG_ORDER or self.variant == "imaml"
 
+    @property
+    @override
+    def undivided(self) -> str:
+        return (
+            "its tasks are computed one after the other and added up already; a smaller "
+            "workload.support and workload.query need less, and so does mitigation.inner_loop"
+        )
+
+    @property
+    @override
+    def approximates(self) -> str:
+        if self.order >= 2 and self.variant == "maml":
+            return ""
+        return "the meta-gradient of MAML through all inner steps"
+
+    @override
+    def exactly(self) -> Maml:
+        if not self.approximates:
+            return self
+        return self.model_copy(update={"variant": "maml", "order": max(self.order, 2)})
+
     @override
     def alternatives(self, parameters: int) -> Iterator[Alternative]:
         if (self.variant, self.order) == ("maml", 2):

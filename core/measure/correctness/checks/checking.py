@@ -169,6 +169,10 @@ class Checking:
         """The engine's result against its own without mitigations."""
         spec = self._copy.spec
         plain = Mitigation(precision="float64")
+        if self._problem.stack.random:
+            # The parts have random numbers of their own, so that a whole batch is another function.
+            parts = {"accumulation": spec.mitigation.accumulation}
+            plain = plain.model_copy(update=parts)
         if spec.mitigation == plain:
             return
         order = spec.workload.derivative_order
@@ -266,4 +270,6 @@ def _mitigations(spec: RunSpec) -> str:
     kind, inner = spec.mitigation.checkpointing.kind, spec.mitigation.inner_loop
     words = [f"checkpointing {kind}"] if kind != "none" else []
     words += [f"inner loop {inner}"] if inner != "standard" else []
+    parts = spec.mitigation.accumulation
+    words += [f"accumulation over {parts} parts"] if parts > 1 else []
     return " and ".join(words)

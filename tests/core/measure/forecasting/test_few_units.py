@@ -69,9 +69,11 @@ def test_that_thousands_are_told_from_few(
 ) -> None:
     followed: list[int | None] = []
 
-    def counted(spec: RunSpec, device: object, blocks: int, most: int | None) -> object:
+    def counted(
+        spec: RunSpec, device: object, blocks: int, most: int | None, parts: int | None
+    ) -> object:
         followed.append(most)
-        return predict(spec, device, blocks, most)
+        return predict(spec, device, blocks, most, parts)
 
     monkeypatch.setattr(forecast_module, "predict", counted)
     wide = [{"kind": "linear", "out_features": 700}, {"kind": "tanh"}, *LAYERS[3:]]
