@@ -42,6 +42,9 @@ class Mitigation(Spec):
     precision: Literal["float32", "float64"] = declare(
         "float32", label="Precision", help="Number format of weights, data and gradients."
     )
-    compile: Literal[False] = declare(
-        False, label="Compile", help="Traces and compiles the whole computation."
+    compile: bool = declare(
+        False,
+        label="Compile",
+        help="Traces the whole computation once, every derivative included, and compiles it with "
+        "inductor, torch's compiler; that takes seconds to minutes, once a run.",
     )
