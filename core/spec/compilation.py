@@ -10,7 +10,7 @@ from core.spec.layers import Embedding
 from core.spec.mitigations import Mitigation
 from core.spec.models import Model
 from core.spec.python_model import PythonModel
-from core.spec.workloads import Newton, Workload
+from core.spec.workloads import HutchinsonTrace, Newton, Workload
 
 _GIVEN: Final = "mitigation.compile: true was given; "
 
@@ -43,6 +43,20 @@ def compilation_misfits(
             path,
             f"{_GIVEN}{workload.title} decides by numbers that it finds on the way, so that no two "
             "steps are the same program, allowed: false.",
+        )
+    if isinstance(workload, HutchinsonTrace):
+        yield Problem(
+            path,
+            f"{_GIVEN}the probes of {workload.title} are drawn anew in each repetition, which "
+            "compiled code does not do in torch's order; allowed: false, or workload.kind hvp, "
+            "whose vectors are there beforehand.",
+        )
+    drawing = [row.layer.kind for _, row in model.outline() if row.layer.random]
+    if drawing:
+        yield Problem(
+            path,
+            f"{_GIVEN}compiled code draws other random numbers than torch, so that {drawing[0]} "
+            "would make another result, allowed: false.",
         )
     if any(isinstance(layer, Embedding) and layer.sparse for layer in model.leaves):
         yield Problem(

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -39,7 +40,10 @@ def made(graph: Any, inputs: Tensors, device: torch.device) -> Function:
     Raises:
         CannotCompile: inductor does not manage.
     """
-    compile_fx = import_module("torch._inductor.compile_fx").compile_fx
+    with warnings.catch_warnings():
+        # WORKAROUND: torch 2.13 builds parts of its compiler by what it calls deprecated itself.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        compile_fx = import_module("torch._inductor.compile_fx").compile_fx
     settings = import_module("torch._inductor.config")
     with _own_folder(), settings.patch(_settings(device)), torch.no_grad():
         try:
@@ -61,8 +65,6 @@ def _settings(device: torch.device) -> dict[str, Any]:
         # Processes that compile beside this one would outlive it.
         "compile_threads": 1,
         "fx_graph_cache": False,
-        # The numbers that torch draws, in its order.
-        "fallback_random": True,
     }
     if device.type == "cpu":
         # The calls of kernels in C++ too: they take 2.5 µs each in Python. It is one file, which

@@ -7,12 +7,13 @@ derivative and no longer a function to be differentiated: a compiled function re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from core.engine.computed import Computed
@@ -92,7 +93,7 @@ def traced(problem: Problem) -> Traced:
     if not isinstance(problem.spec.workload, Maml) or problem.spec.workload.tasks == 1:
         inputs = tuple(tensor.detach() for tensor in (*shared, *own))
         graph, outline = _graph(problem, inputs)
-        return _bounded(Traced(graph, (inputs,), outline, _operations(graph)))
+        return Traced(graph, (inputs,), outline, _operations(graph))
     shared = tuple(tensor.detach() for tensor in shared)
     tasks = problem.spec.workload.tasks
     calls = tuple((*shared, *(part[task : task + 1] for part in own)) for task in range(tasks))
@@ -102,8 +103,8 @@ def traced(problem: Problem) -> Traced:
     if _are_small(graph) and not problem.buffers and not problem.stack.random:
         inputs = (*shared, *own)
         together = _together(graph, len(shared), inputs)
-        return _bounded(Traced(together, (inputs,), outline, _operations(together), tasks))
-    return _bounded(Traced(graph, calls, outline, _operations(graph)))
+        return Traced(together, (inputs,), outline, _operations(together), tasks)
+    return Traced(graph, calls, outline, _operations(graph))
 
 
 def _shared(problem: Problem) -> Tensors:
@@ -120,9 +121,50 @@ def _graph(problem: Problem, inputs: Tensors) -> tuple[Any, Outline]:
         found = [torch.as_tensor(value) for value in readings.values()]
         return [tensor.detach() for tensor in (loss, *result.values(), *found)]
 
-    make_fx = import_module("torch.fx.experimental.proxy_tensor").make_fx
-    graph = make_fx(computation, tracing_mode="fake")(*inputs)
+    graph = _operations_of(computation, inputs)
     return graph, outlines[-1]
+
+
+def _operations_of(function: Callable[..., list[torch.Tensor]], inputs: Tensors) -> Any:
+    """What a function of tensors does, as a graph."""
+
+    def counted(*tensors: torch.Tensor) -> list[torch.Tensor]:
+        with _Counter():
+            return function(*tensors)
+
+    make_fx = import_module("torch.fx.experimental.proxy_tensor").make_fx
+    apart = {torch.ops.aten.add.Tensor: _scaled_first}
+    return make_fx(counted, apart, tracing_mode="fake")(*inputs)
+
+
+def _scaled_first(left: torch.Tensor, right: torch.Tensor, *, alpha: float = 1) -> torch.Tensor:
+    """A sum with a factor on one side, as a product and a sum.
+
+    WORKAROUND: inductor of torch 2.13 forgets the factor where a side is a product of matrices,
+    which it makes one operation with the sum (``torch.add(w, a @ b, alpha=-0.01)``).
+    """
+    return NotImplemented if alpha == 1 else left + right * alpha
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Ends a tracing that has become too long."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._count = 0
+
+    @override
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self._count += 1
+        if self._count > MOST_OPERATIONS:
+            raise CannotCompile(
+                f"mitigation.compile: the computation has more than {MOST_OPERATIONS:,} "
+                "operations, which take minutes to compile; allowed: false, or fewer steps, "
+                "vectors, rows or layers."
+            )
+        return func(*args, **(kwargs or {}))
 
 
 def _computed(problem: Problem, tensors: Tensors) -> Computed:
@@ -160,8 +202,7 @@ def _together(graph: Any, shared: int, inputs: Tensors) -> Any:
 
         return [found.mean(0) for found in torch.vmap(of_a_task)(*tensors[shared:])]
 
-    make_fx = import_module("torch.fx.experimental.proxy_tensor").make_fx
-    return make_fx(means, tracing_mode="fake")(*inputs)
+    return _operations_of(means, inputs)
 
 
 def _are_small(graph: Any) -> bool:
@@ -175,13 +216,3 @@ def _are_small(graph: Any) -> bool:
 
 def _operations(graph: Any) -> int:
     return sum(node.op == "call_function" for node in graph.graph.nodes)
-
-
-def _bounded(found: Traced) -> Traced:
-    if found.operations > MOST_OPERATIONS:
-        raise CannotCompile(
-            f"mitigation.compile: the computation has {found.operations:,} operations, which take "
-            f"minutes to compile; allowed: at most {MOST_OPERATIONS:,}, so fewer steps, vectors or "
-            "layers."
-        )
-    return found
