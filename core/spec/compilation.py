@@ -20,7 +20,7 @@ COMPILED_BUFFERS: Final = (
 )
 COMPUTED_ONCE: Final = (
     "mitigation.compile: the compiler sees that what is computed again is the same and may keep "
-    "it, so that it saves less memory than without compiling; measure both."
+    "it instead, so that dropping it saves less memory than uncompiled, or none; measure both."
 )
 
 
