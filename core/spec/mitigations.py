@@ -67,6 +67,9 @@ class Mitigation(Spec):
         help="Number format of weights, data and gradients; autocast keeps them in float32 and "
         "computes the expensive operations of the forward pass in bfloat16.",
     )
-    compile: Literal[False] = declare(
-        False, label="Compile", help="Traces and compiles the whole computation."
+    compile: bool = declare(
+        False,
+        label="Compile",
+        help="Traces the whole computation once, every derivative included, and compiles it with "
+        "inductor, torch's compiler; that takes seconds to minutes, once a run.",
     )

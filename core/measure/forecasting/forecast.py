@@ -11,6 +11,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
+from typing import Final
 
 import torch
 
@@ -71,6 +72,10 @@ _TOO_MANY = (
     "What an inner step holds does not grow evenly with the steps, and there are too many of them "
     "to follow each."
 )
+COMPILED: Final = (
+    "How a compiler lays out what it compiles is known once it has, so peak and time come with the "
+    "run."
+)
 _CPU = torch.device("cpu")
 
 
@@ -114,6 +119,8 @@ class Forecaster:
             core.spec.declaration.InvalidSpec: this machine has no such device.
         """
         device = _CPU if on is not None else resolve(spec.device)
+        if spec.mitigation.compile:
+            return Outlook(forecast=None, absent=COMPILED)
         torch.set_num_threads(spec.measure.threads)
         kernels = self.kernels(device, spec.measure.threads)
         foreign = on is not None and on.cuda
