@@ -19,6 +19,7 @@ from core.engine.training import train
 from core.engine.user_module import UserModule, user_module
 from core.engine.user_trial import completed
 from core.spec.model import StackModel
+from core.spec.placement import segments_of
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Examples, Maml
@@ -226,7 +227,8 @@ def _stack_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> N
         name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
         for name, buffer in module.named_buffers()
     }
-    stack = Stack(model, spec.workload.derivation, spec.mitigation.checkpointing)
+    checkpointing = spec.mitigation.checkpointing.kind
+    stack = Stack(model, spec.workload.derivation, checkpointing, segments_of(spec))
     return stack, parameters, buffers
 
 

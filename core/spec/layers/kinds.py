@@ -5,6 +5,7 @@ Those that hold layers of every kind stand here too, beside the union that they 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -31,6 +32,7 @@ from core.spec.layers.composites import (
     in_a_chain,
     sum_shape,
 )
+from core.spec.layers.kept import kept_and_output, kept_by_length
 from core.spec.layers.norms import BatchNorm, Dropout, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from core.spec.layers.pooling import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
 from core.spec.layers.sequences import GRU, LSTM, MultiheadAttention, TransformerEncoderLayer
@@ -62,6 +64,14 @@ class Residual(Composite):
     @override
     def output_shape(self, input_shape: Shape) -> Shape:
         return sum_shape(self, input_shape)
+
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        rows = self.rows(input_shape)
+        last = rows[-1]
+        # The gradient by what the last part puts out is that by the sum.
+        shared = math.prod(input_shape) if order >= 2 and "cotangent" in last.layer.keeps else 0
+        return kept_by_length(rows, min(order, 2))[-1] - shared
 
 
 class Mixed(Composite):
@@ -96,6 +106,11 @@ class Mixed(Composite):
     @override
     def output_shape(self, input_shape: Shape) -> Shape:
         return common_shape(self, input_shape)
+
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        # Each candidate's output is multiplied by its share.
+        return sum(kept_and_output([row], order) for row in self.rows(input_shape))
 
     @override
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:

@@ -169,6 +169,11 @@ class Maml(WorkloadSpec):
         return self.order >= FIRST_WRONG_ORDER or self.variant == "imaml"
 
     @override
+    def graphs(self, mitigation: Mitigation) -> int:
+        standard = mitigation.inner_loop == "standard"
+        return self.inner_steps + 1 if self.unrolls and standard else 1
+
+    @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         orders = _ORDERS[self.variant]
         if not orders.lowest <= self.order <= orders.highest:
