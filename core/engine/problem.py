@@ -19,7 +19,7 @@ from core.engine.training import train
 from core.engine.user_module import UserModule, user_module
 from core.engine.user_trial import completed
 from core.spec.model import StackModel
-from core.spec.placement import segments_of
+from core.spec.placement import Runs, segments_of
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Examples, Maml
@@ -139,6 +139,7 @@ def prepare(
     spec: RunSpec,
     device: torch.device,
     most_units: int | None = None,
+    segments: Runs | None = None,
     *,
     trained: bool = True,
 ) -> Problem:
@@ -148,6 +149,7 @@ def prepare(
         spec: a run without problems.
         device: where to compute.
         most_units: how many like parts of the workload to compute at most.
+        segments: where checkpointing cuts the stack; None leaves that to the spec.
         trained: whether the weights are trained where the workload asks for it; false where only
             their sizes matter.
 
@@ -159,7 +161,7 @@ def prepare(
     spec = completed(spec.as_computed())
     dtype = DTYPES[spec.mitigation.precision]
     network = _user_network if isinstance(spec.model, PythonModel) else _stack_network
-    stack, parameters, buffers = network(spec, device, dtype)
+    stack, parameters, buffers = network(spec, device, dtype, segments)
     own_step = spec.is_own_step
     by_inputs = spec.workload.by_inputs and not own_step
     for parameter in parameters.values():
@@ -217,7 +219,9 @@ Network = tuple[Stack | UserModule, dict[str, torch.Tensor], dict[str, torch.Ten
 """A function, its parameters and its buffers."""
 
 
-def _stack_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
+def _stack_network(
+    spec: RunSpec, device: torch.device, dtype: torch.dtype, segments: Runs | None
+) -> Network:
     model = _right_model(spec)
     module = _module(model, spec.measure.seed)
     parameters = {
@@ -228,11 +232,15 @@ def _stack_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> N
         for name, buffer in module.named_buffers()
     }
     checkpointing = spec.mitigation.checkpointing.kind
-    stack = Stack(model, spec.workload.derivation, checkpointing, segments_of(spec))
+    runs = segments_of(spec) if segments is None else segments
+    stack = Stack(model, spec.workload.derivation, checkpointing, runs)
     return stack, parameters, buffers
 
 
-def _user_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
+def _user_network(
+    spec: RunSpec, device: torch.device, dtype: torch.dtype, segments: Runs | None
+) -> Network:
+    del segments  # there are none
     function = user_module(spec, device, dtype)
     return function, function.parameters, function.buffers
 

@@ -40,6 +40,7 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
 from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.spec.placement import Runs, segments_of
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -180,17 +181,24 @@ class _Work:
         """Whether there was no time to learn some operation."""
         return self._untried
 
-    def predict(self, spec: RunSpec, most_units: int | None = None) -> Seen:
+    def predict(
+        self, spec: RunSpec, most_units: int | None = None, segments: Runs | None = None
+    ) -> Seen:
         """One prediction, of exactly this spec or of the first of its like parts.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
+
+        Args:
+            spec: a run without problems.
+            most_units: how many like parts are followed at most.
+            segments: where checkpointing cuts the stack, if not where the spec has it cut.
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units)
+        key = (unnamed, file, self._device, self._block_bytes, most_units, segments)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units)
+            seen = self._predicted(spec, most_units, segments)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -198,8 +206,8 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(self, spec: RunSpec, most_units: int | None) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units)
+    def _predicted(self, spec: RunSpec, most_units: int | None, segments: Runs | None) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, most_units, segments)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -271,11 +279,12 @@ def _steps(workload: Maml) -> int:
 
 def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
     exact = True
+    segments = segments_of(spec.as_computed())  # few steps alone would be cut in other places
 
     def short(steps: int, tasks: int) -> Short:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = work.predict(spec.model_copy(update={"workload": few}))
+        seen = work.predict(spec.model_copy(update={"workload": few}), segments=segments)
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
         return Short.of(seen.report, seen.seconds, prefix)

@@ -23,6 +23,7 @@ from core.measure.memory.blocks import Books
 from core.measure.memory.calls import Call
 from core.measure.memory.ledger import Ledger
 from core.spec.layers import Embedding
+from core.spec.placement import Runs
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
@@ -69,7 +70,11 @@ class _QuicklyPredicted(_Predicted):
 
 
 def predict(
-    spec: RunSpec, device: torch.device, block_bytes: int = 1, most_units: int | None = None
+    spec: RunSpec,
+    device: torch.device,
+    block_bytes: int = 1,
+    most_units: int | None = None,
+    segments: Runs | None = None,
 ) -> Books:
     """What the ledger would write down, did the workload run; times are numbers of operations.
 
@@ -78,6 +83,7 @@ def predict(
         device: where its tensors would live.
         block_bytes: the allocator rounds every storage up to a multiple of these.
         most_units: how many like parts of the workload are followed at most.
+        segments: where checkpointing cuts the stack; None leaves that to the spec.
 
     Raises:
         Unpredictable: an operation's memory depends on the numbers that it works on.
@@ -89,7 +95,7 @@ def predict(
     state = torch.get_rng_state()
     try:
         with QuickFake() if quick else _without_numbers(spec):
-            problem = prepare(spec, device, most_units, trained=False)
+            problem = prepare(spec, device, most_units, segments, trained=False)
             ledger.register_problem(problem)
             with ledger:
                 computed = compute(problem, ledger)

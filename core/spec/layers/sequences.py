@@ -169,8 +169,10 @@ class TransformerEncoderLayer(_Attention):
         between = input_shape[0] * self.dim_feedforward
         if self.random:
             # With dropout torch's attention is the math kernel, which holds the scores.
-            return 18 * size + 5 * (between + scores) if order >= 2 else 11 * size + 3 * (
-                between + scores
+            return (
+                18 * size + 5 * (between + scores)
+                if order >= 2
+                else 11 * size + 3 * (between + scores)
             )
         before_activation = between if self.activation == "gelu" else 0
         if order >= 2:

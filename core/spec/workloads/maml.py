@@ -171,7 +171,7 @@ class Maml(WorkloadSpec):
     @override
     def graphs(self, mitigation: Mitigation) -> int:
         standard = mitigation.inner_loop == "standard"
-        return self.inner_steps + 1 if self.unrolls and standard else 1
+        return self.inner_steps if self.unrolls and standard else 1
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
