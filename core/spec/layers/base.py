@@ -61,6 +61,11 @@ class LayerSpec(Spec):
         return ()
 
     @property
+    def kept_around(self) -> tuple[Kept, ...]:
+        """What ``keeps`` says, or what the parts of such a layer make of it."""
+        return self.keeps
+
+    @property
     def functions(self) -> frozenset[str]:
         """The kinds whose functions it computes: its own, or those of its parts."""
         return frozenset((self.kind,))

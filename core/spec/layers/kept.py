@@ -46,15 +46,15 @@ def _counts(rows: Sequence[LayerRow], order: int) -> list[tuple[float, float]]:
         if layer.is_view:
             found.append((total, unkept))
             continue
-        if "input" in layer.keeps:
+        if "input" in layer.kept_around:
             total += unkept
         size = math.prod(row.output_shape or ())
         unkept = size
         total += layer.kept_within(shape, min(order, 2))
-        if "output" in layer.keeps:
+        if "output" in layer.kept_around:
             total += unkept
             unkept = 0.0
-        if order >= 2 and "cotangent" in layer.keeps:
+        if order >= 2 and "cotangent" in layer.kept_around:
             total += size
         found.append((total, unkept))
     return found

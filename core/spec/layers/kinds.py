@@ -22,7 +22,7 @@ from core.spec.layers.activations import (
     Softplus,
     Tanh,
 )
-from core.spec.layers.base import LayerRow, LayerSpec, Shape, row_of
+from core.spec.layers.base import Kept, LayerRow, LayerSpec, Shape, row_of
 from core.spec.layers.composites import (
     ALPHA,
     DEEPEST,
@@ -57,6 +57,13 @@ class Residual(Composite):
     def parts(self) -> tuple[LayerSpec, ...]:
         return self.layers
 
+    @property
+    @override
+    def kept_around(self) -> tuple[Kept, ...]:
+        first, last = self.layers[0].kept_around, self.layers[-1].kept_around
+        kept: tuple[Kept, ...] = ("input",) if "input" in first else ()
+        return (*kept, "cotangent") if "cotangent" in last else kept
+
     @override
     def rows(self, input_shape: Shape | None) -> tuple[LayerRow, ...]:
         return in_a_chain(self.layers, input_shape)
@@ -68,10 +75,9 @@ class Residual(Composite):
     @override
     def kept_within(self, input_shape: Shape, order: int) -> float:
         rows = self.rows(input_shape)
-        last = rows[-1]
         # The gradient by what the last part puts out is that by the sum.
-        shared = math.prod(input_shape) if order >= 2 and "cotangent" in last.layer.keeps else 0
-        return kept_by_length(rows, min(order, 2))[-1] - shared
+        shared = math.prod(input_shape) if order >= 2 and "cotangent" in self.kept_around else 0
+        return kept_by_length(rows, order)[-1] - shared
 
 
 class Mixed(Composite):

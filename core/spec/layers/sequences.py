@@ -232,7 +232,7 @@ class LSTM(_Recurrent):
 
     title: ClassVar[str] = "LSTM"
     gates: ClassVar[int] = 4
-    states_kept: ClassVar[tuple[float, float]] = (1.5, 22)
+    states_kept: ClassVar[tuple[float, float]] = (1.4, 22)
     kind: Literal["lstm"] = "lstm"
 
 
