@@ -26,7 +26,8 @@ class Checkpointing(Spec):
     segments: Literal["auto"] | int = declare(
         "auto",
         label="Segments",
-        help="Into how many runs of layers the stack is cut; auto is about the square root.",
+        help="Into how many runs of layers the stack is cut; auto chooses how many, and "
+        "where, by what the layers keep.",
         minimum=1,
         when={"kind": ("torch", "rematerialize")},
     )
