@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import torch
 
+from core.answer import judged
 from core.engine.computed import Computed
 from core.engine.late_modules import load_late_modules
 from core.engine.problem import Problem, prepare
@@ -27,7 +28,6 @@ from core.engine.user_trial import fitting
 from core.engine.workloads import follow, look
 from core.found import Found, leak_sentence, too_large_sentence
 from core.measure.compiling import Compilation
-from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
 from core.measure.machine.devices import resolve
 from core.measure.machine.surroundings import environment
@@ -56,7 +56,7 @@ from core.results.forecast import Forecast
 from core.results.memory_timeline import MemoryTimeline
 from core.results.outcome import Outcome
 from core.spec.declaration import InvalidSpec
-from core.spec.notices import NO_CHECK_OF_STEPS, OWN_STEP, notices
+from core.spec.notices import OWN_STEP, notices
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.tensors_file import save_tensors as write_tensors
@@ -358,16 +358,15 @@ class _Run:
             yield from self._warn([sentence])
 
     def _check(self) -> Iterator[Event]:
-        """Whether the result is right, by an independent way."""
+        """Whether the result is right, by an independent way, and how far from the exact one."""
         self._computed = None
-        if self._spec.is_own_step:
-            yield from self._absent("check", NO_CHECK_OF_STEPS)
-            return
         yield self._stage("check")
-        try:
-            self._found.check = check(self._spec, self._device)
-        except CheckUnavailable as reason:
-            yield from self._absent("check", str(reason))
+        answer = judged(self._spec, self._device)
+        self._found.check = answer.check
+        self._found.readings |= answer.readings
+        self._found.notes += answer.notes
+        if answer.absent:
+            yield from self._absent("check", answer.absent)
         self._found.check = self._compilation.judged(self._found.check)
 
     def _warn(self, sentences: Iterable[str]) -> Iterator[Event]:

@@ -12,7 +12,8 @@ processes as there are cores:
 
 from __future__ import annotations
 
-from core.advisor.advising import Ask, Settle, advise
+from core.advisor.advising import advise
+from core.advisor.asking import Ask, Settle
 from core.advisor.combinations import Combination, Combinations, combinations
 
 __all__ = ["Ask", "Combination", "Combinations", "Settle", "advise", "combinations"]

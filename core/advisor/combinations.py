@@ -6,6 +6,7 @@ without a change here. What has no effect is left out: two combinations never me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,8 @@ from core.advisor.words import label_of
 from core.results.advice import Impossible
 from core.spec.declaration import Spec, declared_fields
 from core.spec.mitigations import Checkpointing, Mitigation
+from core.spec.model import StackModel
+from core.spec.notices import notices
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads.alternative import Alternative
@@ -90,6 +93,8 @@ def combinations(spec: RunSpec, most: int = MOST) -> Combinations:
         most: how many of them at most.
     """
     found = _Found(spec)
+    for what, why in _without_effect(spec):
+        found.refuse(what, why)
     for choice in _exact(spec):
         found.add(choice)
     for choice in _near(spec):
@@ -116,6 +121,13 @@ class _Found:
     def _plain(self) -> dict[str, Any]:
         return self._asked.flatten()
 
+    def refuse(self, label: str, why: str, changes: dict[str, Any] | None = None) -> None:
+        """Something that cannot work; each reason is said once, whatever its numbers."""
+        reason = re.sub(r"[0-9]+", "", why)
+        self.impossible.setdefault(
+            reason, Impossible(label=label, changes=changes or {}, reason=why)
+        )
+
     def add(self, choice: _Choice) -> None:
         """Takes a combination in, unless it means the same as one before."""
         spec = _applied(self._asked, choice)
@@ -127,10 +139,7 @@ class _Found:
         label = label_of(spec, self._asked, "" if choice.way is None else choice.way.words)
         problems = spec.problems()
         if problems:
-            reason = problems[0].sentence
-            self.impossible.setdefault(
-                reason, Impossible(label=label, changes=changes, reason=reason)
-            )
+            self.refuse(label, problems[0].sentence, changes)
             return
         self.possible.append(
             Combination(
@@ -149,8 +158,12 @@ def _exact(spec: RunSpec) -> Iterator[_Choice]:
     ways += [way for way in _ways(spec) if not way.approximates]
     kept = spec.mitigation.precision
     for way in ways:
-        for others in _others(_applied_way(spec, way), _PARTS, _INNER_SEGMENTS):
-            for checkpointing in _checkpointings(_applied_way(spec, way)):
+        changed = _applied_way(spec, way)
+        for others in _others(changed, _PARTS, _INNER_SEGMENTS):
+            for checkpointing in _checkpointings(changed):
+                # What saves nothing by itself is not combined with others.
+                if _saves_once(changed, checkpointing) and (way or not _are_plain(others)):
+                    continue
                 yield _Choice(checkpointing, (*others, ("precision", kept)), way)
 
 
@@ -165,6 +178,8 @@ def _near(spec: RunSpec) -> Iterator[_Choice]:
         changed = _applied_way(spec, way)
         for others in _others(changed, (1,), ()):
             for checkpointing in _checkpointings(changed, ()):
+                if _saves_once(changed, checkpointing):
+                    continue
                 yield _Choice(checkpointing, (*others, ("precision", precision)), way)
 
 
@@ -181,19 +196,48 @@ def _ways(spec: RunSpec) -> Iterator[Alternative]:
 # -------------------------------------------------------------------------------- mitigations
 
 
+def _without_effect(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    """Mitigations that do not apply, and why."""
+    if isinstance(spec.model, StackModel) and len(spec.model.layers) < 2:
+        yield (
+            "checkpointing",
+            "There is nothing to cut into segments: the stack has a single layer.",
+        )
+    if not spec.workload.unrolls:
+        before = set(notices(spec))
+        for field in declared_fields(Mitigation):
+            if field.name == "inner_loop" and field.choices:
+                changed = spec.mitigation.model_copy(update={field.name: field.choices[-1]})
+                for why in notices(spec.model_copy(update={"mitigation": changed})):
+                    if why not in before:
+                        yield field.label.lower(), why
+
+
 def _checkpointings(
     spec: RunSpec, counts: Sequence[int] = _SEGMENTS
 ) -> Iterator[tuple[tuple[str, Any], ...]]:
     asked = spec.mitigation.checkpointing
     layers = len(spec.model.layers)
+    if isinstance(spec.model, StackModel) and layers < 2:
+        yield (("kind", asked.kind), ("segments", asked.segments))
+        return
     for kind in get_args(Checkpointing.model_fields["kind"].annotation):
         cuts: list[Any] = ["auto", *[count for count in counts if count <= layers]]
         if kind == "none":
             cuts = [asked.segments]
-        elif kind == _ONCE and spec.workload.derivative_order > 1:
+        elif _saves_once(spec, (("kind", kind),)):
             cuts = ["auto"]
         for segments in cuts:
             yield (("kind", kind), ("segments", segments))
+
+
+def _saves_once(spec: RunSpec, checkpointing: tuple[tuple[str, Any], ...]) -> bool:
+    return ("kind", _ONCE) in checkpointing and spec.workload.derivative_order > 1
+
+
+def _are_plain(others: tuple[tuple[str, Any], ...]) -> bool:
+    plain = Mitigation()
+    return all(getattr(plain, name) == value for name, value in others)
 
 
 def _others(
@@ -212,7 +256,7 @@ def _others(
         elif field.name == "inner_segments":
             steps = spec.flatten().get("workload.inner_steps", 0)
             values = ["auto", *[count for count in inner_segments if count < steps]]
-        elif field.name == "inner_loop" and not _keeps_inner_graph(spec):
+        elif field.name == "inner_loop" and not spec.workload.unrolls:
             continue
         grown: list[tuple[tuple[str, Any], ...]] = []
         for others in found:
@@ -224,10 +268,6 @@ def _others(
                 grown.append(others)
         found = grown
     return found
-
-
-def _keeps_inner_graph(spec: RunSpec) -> bool:
-    return spec.workload.adapts and bool(getattr(spec.workload, "unrolls", True))
 
 
 def _examples(spec: RunSpec) -> int:

@@ -57,12 +57,17 @@ def fastest(points: Sequence[AdvicePoint], simplicity: dict[str, int]) -> Advice
     """The point to take: the fastest, of those as fast the simplest, of those the smallest.
 
     Args:
-        points: the eligible ones.
+        points: the eligible ones, all of them measured or none.
         simplicity: how many mitigations each has, by its label.
     """
-    timed = [point.forecast.seconds for point in points if point.forecast.seconds is not None]
-    limit = min(timed) * SAME_TIME if timed else float("inf")
-    near = [point for point in points if (_cost(point)[1] if timed else 0.0) <= limit]
+    seconds = {id(point): point.measured_s or point.forecast.seconds for point in points}
+    timed = [taken for taken in seconds.values() if taken is not None]
+    limit = min(timed, default=0.0) * SAME_TIME
+    near = [
+        point
+        for point in points
+        if not timed or ((taken := seconds[id(point)]) is not None and taken <= limit)
+    ]
     return min(
         near,
         key=lambda point: (simplicity.get(point.label, 0), needed_bytes(point.forecast)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from core.export.script.precision import number_format
 from core.export.script.source import quoted
 from core.export.script.workloads import WORKLOADS, WorkloadSource
 from core.spec.run import RunSpec
@@ -80,8 +81,11 @@ def imports(text: str) -> str:
 
 def constants(spec: RunSpec) -> str:
     """Seeds, device, precision, the workload's sizes, and how often it is measured."""
-    lines = [*_device(spec.device), f"DTYPE = torch.{spec.mitigation.precision}"]
-    lines += [f"SEED = {spec.measure.seed}", *_kind(spec).constants(spec), *_measure(spec)]
+    lines = [*_device(spec.device), f"DTYPE = torch.{number_format(spec)}"]
+    lines += [f"SEED = {spec.measure.seed}", *_kind(spec).constants(spec)]
+    if spec.mitigation.accumulation > 1:
+        lines.append(f"PARTS = {spec.mitigation.accumulation}")
+    lines += _measure(spec)
     lines += ["", f"torch.set_num_threads({spec.measure.threads})"]
     return "\n".join(lines)
 

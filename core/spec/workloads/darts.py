@@ -92,6 +92,23 @@ class Darts(WorkloadSpec):
 
     @property
     @override
+    def undivided(self) -> str:
+        return (
+            "the training step in the middle needs the whole training half; a smaller "
+            "data.batch_size needs less"
+        )
+
+    @property
+    @override
+    def approximates(self) -> str:
+        return "" if self.is_exact else "the architecture gradient through the training step"
+
+    @override
+    def exactly(self) -> Darts:
+        return self.model_copy(update={"order": 2, "method": "exact"})
+
+    @property
+    @override
     def derivation(self) -> Derivation:
         return Derivation(2 if self.is_exact else 1)
 

@@ -14,6 +14,7 @@ from core.spec.mitigations import Mitigation
 from core.spec.models import Model
 from core.spec.workloads.alternative import Alternative
 from core.spec.workloads.base import WorkloadSpec
+from core.spec.workloads.eigenvalues import eigenvalue_misfits
 
 
 class Newton(WorkloadSpec):
@@ -84,6 +85,8 @@ class Newton(WorkloadSpec):
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
+        if self.method == "exact":
+            yield from eigenvalue_misfits(mitigation, self.method)
         for index, layer in enumerate(model.layers):
             if isinstance(layer, Embedding) and layer.sparse:
                 yield Problem(
