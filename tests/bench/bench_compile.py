@@ -3,11 +3,14 @@
 import importlib.util
 import json
 import statistics
+from collections import Counter
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.autograd.profiler import profile
 
 from core.engine.compiling import compiled
 from core.engine.problem import Problem, prepare
@@ -144,6 +147,35 @@ def test_that_compiling_makes_sinusoid_maml_ten_times_faster(page: Page) -> None
         for name, (base, changes) in OTHERS.items()
     ]
     page.table("Compiled and not", HEADERS, [one.row for one in (found, *others)])
+    headers = ("what", "calls", "share")
+    page.table("Where the time of a compiled step of sinusoid MAML goes", headers, spent())
+
+
+def spent() -> list[tuple[str, str, str]]:
+    """Kinds of kernels of compiled sinusoid MAML, as torch's profiler sees them; what each call
+    costs the profiler counts too."""
+    config = import_module("torch._inductor.config")
+    problem = prepare(sinusoid(), CPU)
+    with config.patch({"cpp.enable_kernel_profile": True}):
+        program = compiled(problem)
+    for _ in range(PAIRS):
+        program.compute(Silent())
+    with profile() as profiler:
+        for _ in range(PAIRS):
+            program.compute(Silent())
+    calls, seconds = Counter[str](), Counter[str]()
+    for event in profiler.key_averages():
+        kind = "calling, and everything else"
+        if "mm_out" in event.key:
+            kind = "products of matrices, by torch"
+        elif "cpp_fused" in event.key:
+            kind = "fused kernels, by inductor"
+        calls[kind] += event.count
+        seconds[kind] += event.self_cpu_time_total
+    return [
+        (kind, f"{calls[kind] / PAIRS:.0f}", f"{each / seconds.total():.0%}")
+        for kind, each in seconds.most_common()
+    ]
 
 
 def test_that_compiled_sinusoid_maml_is_near_jax(page: Page, tmp_path: Path) -> None:
