@@ -26,8 +26,11 @@ MOST: Final = 320
 """Combinations that are asked about at most, those of the fewest mitigations first."""
 
 _SEGMENTS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32)
-_INNER_SEGMENTS: Final = (2, 4, 8, 16)
+_INNER_SEGMENTS: Final = (2, 3, 4, 6, 8, 12, 16)
 _PARTS: Final = (1, 2, 4, 8, 16)
+_MOST_NUMBERS: Final = 1
+"""Numbers of parts are varied one at a time: beside another, each is best chosen by itself."""
+
 _BITS: Final = {"float64": 64, "float32": 32}
 """Number formats by how many bits they keep; all others keep fewer."""
 
@@ -164,6 +167,8 @@ def _exact(spec: RunSpec) -> Iterator[_Choice]:
                 # What saves nothing by itself is not combined with others.
                 if _saves_once(changed, checkpointing) and (way or not _are_plain(others)):
                     continue
+                if _numbers(checkpointing) + _numbers(others) > _MOST_NUMBERS:
+                    continue
                 yield _Choice(checkpointing, (*others, ("precision", kept)), way)
 
 
@@ -233,6 +238,11 @@ def _checkpointings(
 
 def _saves_once(spec: RunSpec, checkpointing: tuple[tuple[str, Any], ...]) -> bool:
     return ("kind", _ONCE) in checkpointing and spec.workload.derivative_order > 1
+
+
+def _numbers(values: tuple[tuple[str, Any], ...]) -> int:
+    """How many numbers of parts are tried that are not the program's own choice."""
+    return sum(type(value) is int and value > 1 for _, value in values)
 
 
 def _are_plain(others: tuple[tuple[str, Any], ...]) -> bool:
