@@ -40,6 +40,7 @@ ASKED_ABOUT = (
     "hvp-conv",
     "deep-mlp",
     "transformer-order-2",
+    "hessian-mlp",
 )
 """Presets of every kind of network and mitigation, which together have as many combinations."""
 
@@ -81,8 +82,8 @@ def test_that_hundreds_of_combinations_are_foretold_in_seconds(
         long_s, _ = timed(asked, long)
     exact = sum(one.forecast is not None and one.forecast.exact for one in answers)
     page.claim(
-        f"{ASKED} combinations of {len(ASKED_ABOUT)} presets foretold by {CORES} processes, nothing "
-        "learned beforehand",
+        f"{ASKED} combinations of {len(ASKED_ABOUT)} presets foretold by {CORES} processes, "
+        "nothing learned beforehand",
         f"≤ {SECONDS:.0f} s",
         f"{first_s:.1f} s ({again_s:.2f} s for another budget)",
         met=first_s <= SECONDS,
