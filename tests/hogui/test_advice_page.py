@@ -343,6 +343,18 @@ def test_that_where_nothing_fits_the_nearest_and_what_is_missing_are_named(
     assert not page.card.measure_button.isVisible()
 
 
+def test_that_where_nothing_can_be_foretold_the_reason_stands_in_the_card(
+    open_window: OpenWindow, qtbot: object
+) -> None:
+    window = open_window(advisor=FakeAdvisor(can_foretell=False))
+    page = _open_page(window)
+    qtbot.waitUntil(lambda: page.advice.state is AdviceState.DONE)
+    assert page.card.headline_label.text() == "Nothing could be foretold"
+    assert page.card.reason_label.text() == IMPOSSIBLE.reason
+    assert page.head.progress_label.text() == "1 cannot work"
+    assert page.plot.empty_sentence() is not None
+
+
 def test_that_an_approximation_that_fits_is_told_apart(
     open_window: OpenWindow, qtbot: object
 ) -> None:
