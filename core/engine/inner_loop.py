@@ -202,7 +202,7 @@ class _Depending(Function):
     @staticmethod
     def backward(ctx: Any, *received: Any) -> tuple[None, ...]:
         del received
-        return (None,) * len(ctx.next_functions)
+        return None, *(None for _ in ctx.next_functions)
 
 
 def _depending(values: Sequence[torch.Tensor | None], tensors: Weights) -> Weights:

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QToolButton, QWidget
 
 from core.spec.declaration import declared_fields
+from core.spec.mitigations import IN_SEGMENTS, INNER_LOOPS
 from core.spec.presets import preset, presets
 from core.spec.run import RunSpec
 from core.spec.workloads import WORKLOAD_KINDS
@@ -162,6 +163,18 @@ def test_that_the_outer_rate_is_asked_for_where_there_are_outer_steps(panel, qtb
     assert not rate.isVisible()
     type_into(qtbot, panel.findChild(QLineEdit, "workload.outer_steps"), "5")
     assert rate.isVisible()
+
+
+def test_that_every_way_of_keeping_the_inner_loop_can_be_chosen(panel, specs):
+    choose(panel, "workloadCombo", "maml")
+    inner_loop = panel.findChild(QComboBox, "mitigation.inner_loop")
+    offered = [inner_loop.itemData(row) for row in range(inner_loop.count())]
+    assert offered == list(INNER_LOOPS)
+    segments = panel.findChild(QWidget, "mitigation.inner_segments")
+    for way in INNER_LOOPS:
+        choose(panel, "mitigation.inner_loop", way)
+        assert panel.spec.mitigation.inner_loop == way
+        assert segments.isVisible() == (way in IN_SEGMENTS)
 
 
 def test_that_a_setting_without_effect_stays_while_a_notice_is_about_it(panel):

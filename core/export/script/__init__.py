@@ -11,6 +11,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from core.export.script.compiling import compiling
 from core.export.script.data import data
 from core.export.script.header import constants, docstring, imports
 from core.export.script.measuring import measuring
@@ -50,7 +51,7 @@ def script(spec: RunSpec) -> str:
         body = [*data(spec), *stack.blocks]
     body += [own_step()] if has_step else workload(spec, stack)
     body = body if has_step else [cast(spec, block) for block in body]
-    body += measuring(spec, stack)
+    body += [*compiling(spec, stack), *measuring(spec, stack)]
     tools = _tools(spec, "\n".join(body))
     text = _joined([constants(spec), *tools, *body])
     return f"{docstring(spec, about)}\n\n{imports(text)}\n\n{text}\n"

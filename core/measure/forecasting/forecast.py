@@ -11,9 +11,11 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
+from typing import Final
 
 import torch
 
+from core.engine.excerpt import WHOLE, Excerpt
 from core.measure.forecasting.few_parts import (
     are_many_parts,
     followed,
@@ -47,6 +49,7 @@ from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, Outlook
 from core.results.memory_timeline import MemoryTimeline
 from core.spec.inner_segments import inner_segments, is_cut
+from core.spec.placement import segments_of
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -75,6 +78,10 @@ _AT_MOST = 60
 _TOO_MANY = (
     "What an inner step holds does not grow evenly with the steps, and there are too many of them "
     "to follow each."
+)
+COMPILED: Final = (
+    "How a compiler lays out what it compiles is known once it has, so peak and time come with the "
+    "run."
 )
 _CPU = torch.device("cpu")
 
@@ -119,6 +126,8 @@ class Forecaster:
             core.spec.declaration.InvalidSpec: this machine has no such device.
         """
         device = _CPU if on is not None else resolve(spec.device)
+        if spec.mitigation.compile:
+            return Outlook(forecast=None, absent=COMPILED)
         torch.set_num_threads(spec.measure.threads)
         kernels = self.kernels(device, spec.measure.threads)
         foreign = on is not None and on.cuda
@@ -184,24 +193,21 @@ class _Work:
         """Whether there was no time to learn some operation."""
         return self._untried
 
-    def predict(
-        self,
-        spec: RunSpec,
-        most_units: int | None = None,
-        most_parts: int | None = None,
-        runs: tuple[int, ...] | None = None,
-    ) -> Seen:
-        """One prediction, of exactly this spec, of the first of its like parts, or with its inner
-        steps cut into other runs.
+    def predict(self, spec: RunSpec, excerpt: Excerpt = WHOLE) -> Seen:
+        """One prediction, of a spec or of an excerpt of it.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
+
+        Args:
+            spec: a run without problems.
+            excerpt: how much of it is followed.
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units, most_parts, runs)
+        key = (unnamed, file, self._device, self._block_bytes, excerpt)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units, most_parts, runs)
+            seen = self._predicted(spec, excerpt)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -209,14 +215,8 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(
-        self,
-        spec: RunSpec,
-        most_units: int | None,
-        most_parts: int | None,
-        runs: tuple[int, ...] | None,
-    ) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units, most_parts, runs)
+    def _predicted(self, spec: RunSpec, excerpt: Excerpt) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, excerpt)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -294,13 +294,13 @@ def _of_units(spec: RunSpec, work: _Work, most_parts: int | None) -> Seen:
     if are_many(counts):
         try:
             report, seconds = from_few_units(
-                counts, lambda most: work.predict(spec, most, most_parts)
+                counts, lambda most: work.predict(spec, Excerpt(most, most_parts))
             )
             return Seen(report, seconds, MemoryTimeline())
         except Uneven:
             if sum(counts) > AT_MOST:
                 raise Unpredictable(TOO_MANY) from None
-    return work.predict(spec, None, most_parts)
+    return work.predict(spec, Excerpt(parts=most_parts))
 
 
 def _steps(workload: Maml) -> int:
@@ -309,11 +309,13 @@ def _steps(workload: Maml) -> int:
 
 def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
     exact = True
+    segments = segments_of(spec.as_computed())  # few steps alone would be cut in other places
 
     def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = work.predict(spec.model_copy(update={"workload": few}), runs=runs)
+        excerpt = Excerpt(runs=runs, segments=segments)
+        seen = work.predict(spec.model_copy(update={"workload": few}), excerpt)
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
         return Short.of(seen.report, seen.seconds, prefix)

@@ -34,7 +34,7 @@ def spec(**changes: object) -> str:
         (MaxPool2d, "stride", "int_or_pair"),
         (StackModel, "input_shape", "shape"),
         (RunSpec, "name", "text"),
-        (Mitigation, "compile", "choice"),
+        (Mitigation, "compile", "bool"),
     ],
 )
 def test_that_a_form_learns_the_kind_of_a_field_from_its_type(cls, name, kind) -> None:
