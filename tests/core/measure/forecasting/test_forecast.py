@@ -234,7 +234,9 @@ def test_that_kernels_are_kept_apart_by_device_and_threads() -> None:
 
 def test_that_autocast_on_another_device_is_not_said_to_fit_or_not() -> None:
     device = DeviceMemory(name="RTX 4090", total_bytes=1, cuda=True)
-    spec = run_of([{"kind": "linear", "out_features": 4}], [3], mitigation={"precision": "autocast"})
+    spec = run_of(
+        [{"kind": "linear", "out_features": 4}], [3], mitigation={"precision": "autocast"}
+    )
 
     told = FORECASTER.outlook(spec, device).forecast
 
