@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from core.measure.memory.allocator import AllocatorPeak
@@ -27,6 +27,7 @@ from core.results.measurement import (
 )
 from core.results.outcome import Outcome
 from core.results.statistics import timing
+from core.spec.inner_segments import inner_segments, is_cut
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -194,17 +195,25 @@ class Found:
         phases = self.ledger.phases
         retained = steps_of((phase.name, phase.retained_bytes) for phase in phases)
         behind = sum(block.nbytes for block in left if split(phases[block.born_in].name)[1])
-        designed = designed_bytes(self.forecast.phases) if self.forecast is not None else None
-        found = growth(retained, designed, behind / (workload.inner_steps * workload.tasks))
+        runs = len(inner_segments(self.spec)) if is_cut(self.spec) else 0
+        designed = designed_bytes(self.forecast.phases) if self.forecast and not runs else None
+        found = growth(
+            retained, designed, behind / (workload.inner_steps * workload.tasks), runs=runs
+        )
         if found is None:
             return
         self.readings |= found.readings
-        is_checkpointed = self.spec.mitigation.inner_loop == "checkpoint"
-        sentence = found.sentence("its weights alone" if is_checkpointed else "its graph")
+        keeps_graph = self.spec.mitigation.inner_loop == "standard"
+        sentence = found.sentence("its graph" if keeps_graph else "its weights alone")
         if found.verdict is Verdict.LEAK:
             yield sentence
         else:
             self.notes.append(sentence)
+
+    def add(self, readings: Mapping[str, float], *notes: str) -> None:
+        """Single numbers, and what they mean."""
+        self.readings |= readings
+        self.notes += notes
 
     def _timing(self) -> Timing | None:
         return timing(self.samples, self.first_s, self.conditions)

@@ -57,4 +57,6 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     dense = tensor.detach()
     if dense.is_sparse:
         dense = dense.to_dense()
+    if dense.dtype == torch.bfloat16:
+        dense = dense.float()  # the same numbers; numpy has no such format
     return dense.cpu().numpy()

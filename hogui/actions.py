@@ -78,6 +78,14 @@ def _declared() -> tuple[Declared, ...]:
             "Ctrl+Alt+O",
             tr("Measure this tab's configuration at each order, and how its cost grows"),
         ),
+        Declared(
+            "advise",
+            tr("Advise"),
+            "advise",
+            "Ctrl+Shift+A",
+            tr("What would make this tab's configuration cheaper, and what fits a memory budget"),
+            checkable=True,
+        ),
         Declared("cancel", tr("Cancel"), "cancel", "Ctrl+.", tr("End this tab's run")),
         Declared("cancelAll", tr("Cancel all runs"), "", "Ctrl+Shift+."),
         Declared(

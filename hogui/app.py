@@ -24,6 +24,7 @@ from PySide6.QtWidgets import QApplication
 from hogui import translations
 from hogui.garbage import GarbageCollector
 from hogui.main_window import MainWindow
+from hogui.quick_imports import skip_feature_search
 
 if TYPE_CHECKING:
     from hogui.run_worker import Source
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] = (), *, source: Source | None = None) -> int:
         print(f"hogui: {error} {USAGE}", file=sys.stderr)
         return 2
     gc.disable()
+    skip_feature_search()
     # pydantic would read the metadata of every installed package to look for plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     application = make_application()

@@ -31,6 +31,7 @@ from hogui.tool_bar import ToolBar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hogui.adviser import Advisor
     from hogui.forecaster import Oracle
     from hogui.run_worker import Source
 
@@ -57,6 +58,7 @@ class MainWindow(Frame):
         *,
         source: Source | None = None,
         oracle: Callable[[], Oracle] | None = None,
+        advisor: Callable[[], Advisor] | None = None,
         warm_up: bool = True,
         defer: bool = False,
     ) -> None:
@@ -65,11 +67,12 @@ class MainWindow(Frame):
         Args:
             source: where the events of a run come from, by default as the preferences say.
             oracle: makes what forecasts, by default the core in a process of its own.
+            advisor: makes what advises, by default the core in processes of its own.
             warm_up: get the measuring process ready in the background, and then the forecasts.
             defer: whoever makes the window calls ``fill`` once the frame is painted.
         """
         super().__init__()
-        self._source, self._oracle, self._warms_up = source, oracle, warm_up
+        self._source, self._oracle, self._advisor, self._warms_up = source, oracle, advisor, warm_up
         self.home = home()
         self._is_deferred = defer
         self._is_filled = False
@@ -160,7 +163,12 @@ class MainWindow(Frame):
     def _complete(self) -> None:
         """Brings what the plots did not wait for."""
         self.workbench.complete()
+        from hogui.commands.advice import AdviceControls
         from hogui.forecaster import own_oracle
+
+        self.advice = AdviceControls(
+            self.session, self.preferences, self.commands, self.workbench, self._advisor, self
+        )
 
         ask = partial(self.forecasts.start, self._oracle or own_oracle)
         if self._warms_up:
@@ -236,6 +244,5 @@ class MainWindow(Frame):
             self.keeper.write(durable=True)
             self.forecasts.close()
             self.session.shut_down()
-            self.warm_up.requestInterruption()
-            self.warm_up.wait()
+            self.warm_up.close()
         super().closeEvent(event)

@@ -19,7 +19,7 @@ class Menus:
         self._menu(
             bar, _tr("&Edit"), "undo", "redo", "", "copyResult", "copyPython", "", "preferences"
         )
-        run = self._menu(bar, _tr("&Run"), "run", "runAll", "measureOrders", "")
+        run = self._menu(bar, _tr("&Run"), "run", "runAll", "measureOrders", "advise", "")
         self.variants = run.addMenu(_tr("Try a variant"))
         self.variants.setToolTipsVisible(True)
         self._add(run, "", "cancel", "cancelAll")

@@ -157,6 +157,11 @@ class WarmUp(QThread):
         self.is_over = False
         """Whether there is nothing left to wait for."""
 
+    def close(self) -> None:
+        """Waits no longer for the process."""
+        self.requestInterruption()
+        self.wait()
+
     def run(self) -> None:
         """The thread: the first start of a child takes a second."""
         # Imported here because the first frame does not wait for it.

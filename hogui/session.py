@@ -39,6 +39,7 @@ class Session(QObject):
         changed: something that is kept for the next start is another one.
         runsChanged: a run was asked for, has begun or is over.
         devicesChanged: it is known which devices there are.
+        closing: everything ends now, so nothing may work in the background any more.
     """
 
     tabOpened = Signal(object, int)
@@ -47,6 +48,7 @@ class Session(QObject):
     changed = Signal()
     runsChanged = Signal()
     devicesChanged = Signal()
+    closing = Signal()
 
     def __init__(
         self,
@@ -218,6 +220,7 @@ class Session(QObject):
 
     def shut_down(self) -> bool:
         """Ends every run and waits for its thread; False where one does not end."""
+        self.closing.emit()
         self.cancel_all()
         for worker in self._workers.values():
             worker.cancel()

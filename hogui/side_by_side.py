@@ -87,6 +87,10 @@ class SideBySide(QObject):
         elif len(self._chosen) > 1:
             self._action.setChecked(True)
 
+    def end(self) -> None:
+        """Every tab stands alone again."""
+        self._action.setChecked(False)
+
     def _toggled(self, on: bool) -> None:
         # What was chosen before may lack the tab that is in front now.
         if on and (len(self._chosen) < 2 or self._session.current not in self._chosen):

@@ -62,6 +62,10 @@ class ToolBar(QFrame):
         layout.addSpacing(2 * GRID)
         layout.addWidget(self.forecast)
         layout.addWidget(self.reason_label, 1)
+        self.advise_button = _tool_button(actions["advise"])
+        self.advise_button.setObjectName("adviceButton")
+        self.advise_button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        layout.addWidget(self.advise_button)
         for name in ("undo", "redo", "exportCsv"):
             layout.addWidget(_tool_button(actions[name]))
 

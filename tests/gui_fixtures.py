@@ -12,12 +12,14 @@ import shiboken6
 from PySide6.QtCore import QCoreApplication, QEvent, QThread, QTimer
 from PySide6.QtWidgets import QApplication
 
+from hogui.adviser import Advisor
 from hogui.forecaster import Oracle
 from hogui.main_window import MainWindow
 from hogui.open_tab import OpenTab, RunState
 from hogui.plots.frame import frame_clock
 from hogui.run_worker import Source
 from hogui.theme import Preference, theme
+from tests.fake_advisor import FakeAdvisor
 from tests.fake_core import FakeCore, FakeOracle
 
 OFFSCREEN_NOISE = "This plugin does not support"
@@ -84,11 +86,18 @@ def open_window(qtbot: object) -> OpenWindow:
     """Opens windows that measure with a made-up core, and closes them afterwards."""
 
     def open_(
-        source: Source | None = None, *, oracle: Oracle | None = None, warm_up: bool = False
+        source: Source | None = None,
+        *,
+        oracle: Oracle | None = None,
+        advisor: Advisor | None = None,
+        warm_up: bool = False,
     ) -> MainWindow:
-        forecasts = oracle or FakeOracle()
+        forecasts, advice = oracle or FakeOracle(), advisor or FakeAdvisor()
         window = MainWindow(
-            source=source or FakeCore().run, oracle=lambda: forecasts, warm_up=warm_up
+            source=source or FakeCore().run,
+            oracle=lambda: forecasts,
+            advisor=lambda: advice,
+            warm_up=warm_up,
         )
         qtbot.addWidget(window)
         window.show()

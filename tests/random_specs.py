@@ -7,6 +7,7 @@ import json
 import random
 from typing import TypeAlias
 
+from core.spec.mitigations import INNER_LOOPS
 from core.spec.run import RunSpec
 
 Part: TypeAlias = dict[str, object]
@@ -55,7 +56,7 @@ def _run(numbers: random.Random, seed: int, model: Part, workload: Part) -> RunS
         "workload": workload,
         "mitigation": {
             "checkpointing": _checkpointing(numbers),
-            "inner_loop": numbers.choice(["standard", "checkpoint"]),
+            "inner_loop": numbers.choice(INNER_LOOPS),
             "precision": numbers.choice(["float32", "float32", "float64"]),
         },
         "device": "cpu",

@@ -13,7 +13,14 @@ PACKAGES = ("core", "hogui", "resources")
 QT = {"PySide6", "shiboken6", "pyqtgraph", "PyQt6"}
 
 # What the window may take from the core: values, kept runs, their files, and a source of events.
-WINDOW_MAY_IMPORT = ("core.spec", "core.results", "core.history", "core.export", "core.isolation")
+WINDOW_MAY_IMPORT = (
+    "core.spec",
+    "core.results",
+    "core.advisor",
+    "core.history",
+    "core.export",
+    "core.isolation",
+)
 DECLARED_EXCEPTIONS = {
     # The preference "measure in the window's own process" imports these when it is chosen.
     ("hogui.run_worker", "core.runner"),
@@ -145,7 +152,7 @@ def test_that_the_window_the_spec_and_the_results_name_no_torch(
     offenders = [
         (name, target)
         for name, targets in edges.items()
-        if belongs_to(name, ("hogui", "core.spec", "core.results", "resources"))
+        if belongs_to(name, ("hogui", "core.spec", "core.results", "core.advisor", "resources"))
         # A user's file, which nobody imports.
         and not belongs_to(name, ("resources.examples",))
         for target in targets

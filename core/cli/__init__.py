@@ -37,6 +37,7 @@ COMMANDS: Final = (
     Command("run", "core.cli.run", "Measures memory and time of a configuration."),
     Command("forecast", "core.cli.forecast", "Predicts memory and time without computing."),
     Command("check", "core.cli.check", "Says what would fail or be wrong, before running."),
+    Command("advise", "core.cli.advise", "Foretells every mitigation and recommends one."),
     Command("orders", "core.cli.orders", "Measures every order and fits how the cost grows."),
     Command("compare", "core.cli.compare", "Compares runs: ratios, intervals and verdicts."),
     Command("script", "core.cli.script", "Prints a standalone PyTorch script of the same work."),

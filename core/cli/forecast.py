@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Annotated, Final
 
@@ -12,24 +11,13 @@ from core.cli.refusal import Refused
 from core.cli.spec_argument import VariantOption, read_spec
 from core.cli.summary import print_forecast
 from core.cli.terminal import terminal
+from core.cli.units import bytes_from
 from core.isolation import NotReady, forecaster
 from core.results.forecast import DeviceMemory
 from core.spec.declaration import InvalidSpec
 
 PATIENT_S: Final = 10.0
 """How long unknown operations may be tried; the window asks again instead."""
-
-_UNITS: Final = {
-    "B": 1,
-    "KB": 2**10,
-    "MB": 2**20,
-    "GB": 2**30,
-    "TB": 2**40,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-    "TIB": 2**40,
-}
 
 
 def command(
@@ -79,14 +67,12 @@ def device_memory(text: str) -> DeviceMemory:
         Refused: the text is no such thing.
     """
     name, comma, size = text.rpartition(",")
-    matched = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*", size)
-    unit = _UNITS.get(matched[2].upper()) if matched else None
-    if not comma or not name.strip() or matched is None or unit is None:
+    total = bytes_from(size)
+    if not comma or not name.strip() or total is None:
         raise Refused(
             f"--on: {text!r} was given; allowed: a name, a comma and a size with its unit, such as "
             '"RTX 4090,24GiB".'
         )
-    total = round(float(matched[1]) * unit)
     if total <= 0:
         raise Refused(f"--on: {text!r} was given; allowed: a size above 0.")
     return DeviceMemory(name=name.strip(), total_bytes=total)

@@ -77,19 +77,29 @@ def products(gradients: Gradients, wrt: Tensors, damping: float = 0.0) -> Multip
     return multiply
 
 
-def dense(multiply: Multiply, like: torch.Tensor, rows: Iterable[int]) -> torch.Tensor:
+def dense(
+    multiply: Multiply,
+    like: torch.Tensor,
+    rows: Iterable[int],
+    matrix: torch.Tensor | None = None,
+    share: float = 1.0,
+) -> torch.Tensor:
     """The symmetric matrix that a function multiplies with, row by row.
 
     Args:
         multiply: the matrix times a vector.
         like: a vector of the right length.
         rows: which of them; zeros for the others.
+        matrix: what a share of it is added to, zeros where there is none yet.
+        share: the factor.
     """
-    matrix = like.new_zeros(len(like), len(like))
+    matrix = like.new_zeros(len(like), len(like)) if matrix is None else matrix
     unit = torch.zeros_like(like)
     for row in rows:
         unit[row].fill_(1)
-        matrix[row].copy_(multiply(unit))
+        product = multiply(unit)
+        matrix[row].copy_(product) if share == 1 else matrix[row].add_(product, alpha=share)
+        del product  # not kept beside the next one
         unit[row].fill_(0)
     return matrix
 

@@ -1,11 +1,21 @@
-"""One step of adaptation to a task, and what is kept of it for the meta-gradient."""
+"""Steps of adaptation to a task, and what is kept of them for the meta-gradient.
+
+A step is differentiated through its gradient, whose derivative times a vector is a Hessian-vector
+product. That can keep the graph of the gradient, or the weights alone, to compute the graph again
+when the product is asked for: MixFlow-MG (Kemaev et al. 2025, arXiv 2505.00793) makes the inner
+gradient a primitive with this rule. What is then left to grow are the weights of each step. Runs of
+steps that keep the first weights alone, and walk the run once more when it is differentiated, bring
+their number down to about √(2n) (Griewank and Walther 2000, Revolve, with one repetition).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from torch.autograd import Function
 
 from core.engine.gradients import gradients_of
 from core.engine.recorder import Recorder, Silent
@@ -97,7 +107,120 @@ def checkpointed_step(
     return rematerialize(first, *weights, *loss.beside, recompute=again, random=loss.random)
 
 
-INNER_STEPS: dict[str, InnerStep] = {"standard": standard_step, "checkpoint": checkpointed_step}
+def saved_gradient_step(
+    loss: SupportLoss, weights: Weights, rate: float, recorder: Recorder
+) -> Weights:
+    """Keeps the weights alone, at every order: the gradient is a primitive.
+
+    Its backward is one Hessian-vector product, reverse over reverse. Unlike in a step that is
+    computed again, the new weights are not. The gradient itself stays in them: gradient descent
+    has no further use for it.
+    """
+    count = len(weights)
+    value, value_again, present = loss.first, loss.again, list[int]()
+
+    def first(*tensors: torch.Tensor) -> Weights:
+        found = _gradients(value, tensors[:count], tensors[count:], recorder, graph=False)
+        present.extend(i for i, gradient in enumerate(found) if gradient is not None)
+        return _depending([found[i] for i in present], tensors)
+
+    def again(*tensors: torch.Tensor) -> Weights:
+        found = _gradients(value_again, tensors[:count], tensors[count:], Silent(), graph=True)
+        return _depending([found[i] for i in present], tensors)
+
+    gradients = rematerialize(first, *weights, *loss.beside, recompute=again, random=loss.random)
+    known = dict(zip(present, gradients, strict=True))
+    return _stepped(weights, [known.get(i) for i in range(count)], rate, recorder)
+
+
+INNER_STEPS: dict[str, InnerStep] = {
+    "standard": standard_step,
+    "checkpoint": checkpointed_step,
+    "saved_gradient": saved_gradient_step,
+    "segments": standard_step,
+    "segments_saved_gradient": saved_gradient_step,
+}
+"""How a step is computed where its graph is kept; in runs of steps, when the run is walked again."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Inner steps one after the other.
+
+    Attributes:
+        step: how each of them is computed.
+        rate: of gradient descent.
+        recorder: hears of a phase for each step.
+        prefix: what the names of the phases begin with.
+    """
+
+    step: InnerStep
+    rate: float
+    recorder: Recorder
+    prefix: str = ""
+
+    def along(self, loss: SupportLoss, weights: Weights, numbers: Iterable[int]) -> Weights:
+        """The weights after the steps of these numbers."""
+        for number in numbers:
+            with self.recorder.phase(f"{self.prefix}inner step {number}"):
+                weights = self.step(loss, weights, self.rate, self.recorder)
+                self.recorder.result(weights)
+        return weights
+
+    def once_more(self, loss: SupportLoss, weights: Weights, numbers: Sequence[int]) -> Weights:
+        """The same, of which gradients of every order keep the first weights alone.
+
+        The steps are walked without a graph at first, and again with theirs for each gradient.
+        """
+        count, value, value_again, random = len(weights), loss.first, loss.again, loss.random
+        fleeting, silent = replace(self, step=_fleeting_step), replace(self, recorder=Silent())
+
+        def first(*tensors: torch.Tensor) -> Weights:
+            once = SupportLoss(value, value_again, random, tensors[count:])
+            return fleeting.along(once, tensors[:count], numbers)
+
+        def again(*tensors: torch.Tensor) -> Weights:
+            more = SupportLoss(value_again, value_again, random, tensors[count:])
+            return silent.along(more, tensors[:count], numbers)
+
+        return rematerialize(first, *weights, *loss.beside, recompute=again, random=random)
+
+
+def _fleeting_step(loss: SupportLoss, weights: Weights, rate: float, recorder: Recorder) -> Weights:
+    """Keeps nothing, but the new weights know that they come from the old ones."""
+    gradients = _gradients(loss.first, weights, loss.beside, recorder, graph=False)
+    return _stepped(weights, gradients, rate, recorder)
+
+
+class _Depending(Function):
+    """Tensors said to depend on others, in a way whose derivative is zero."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Sequence[torch.Tensor], *tensors: torch.Tensor) -> Weights:
+        return tuple(values)
+
+    @staticmethod
+    def backward(ctx: Any, *received: Any) -> tuple[None, ...]:
+        del received
+        return None, *(None for _ in ctx.next_functions)
+
+
+def _depending(values: Sequence[torch.Tensor | None], tensors: Weights) -> Weights:
+    """The values, those that do not depend on the tensors as if they did.
+
+    A gradient that was taken without its graph has one when it is taken again; one that is the same
+    everywhere has none even then.
+    """
+    known = [value for value in values if value is not None]
+    assert len(known) == len(values)
+    constant = [i for i, value in enumerate(known) if not value.requires_grad]
+    if constant:
+        connected: Weights = _Depending.apply(  # type: ignore[no-untyped-call]
+            [known[i] for i in constant], *tensors
+        )
+        for i, value in zip(constant, connected, strict=True):
+            known[i] = value
+    return tuple(known)
 
 
 def _gradients(

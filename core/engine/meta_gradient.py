@@ -18,6 +18,7 @@ import torch
 from core.engine.gradients import Derivative, Gradients, derive, gradients_of
 from core.engine.implicit import Heard, solve
 from core.engine.inner_loop import (
+    Descent,
     InnerStep,
     SupportLoss,
     Weights,
@@ -55,6 +56,8 @@ class Learner:
         recorder: hears of the phases.
         step: how an inner step is computed where its graph is kept.
         staying: how many of the first weights no inner step changes.
+        runs: lengths of the runs of inner steps that keep their first weights alone; what they
+            leave over keeps what each step keeps.
         heard: told of the iterations of conjugate gradients.
     """
 
@@ -63,6 +66,7 @@ class Learner:
     recorder: Recorder
     step: InnerStep
     staying: int = 0
+    runs: tuple[int, ...] = ()
     heard: Heard | None = None
 
     def derivative(self, task: Task, *, prefix: str, weight: float) -> Derivative:
@@ -95,12 +99,13 @@ class Learner:
 
     def adapted(self, task: Task, prefix: str) -> Weights:
         """All weights after the inner steps; before them they are the initial weights."""
-        support, step = self.support_loss(task, prefix), self.inner_step
-        weights = self.initial[self.staying :]
-        for number in range(1, self.workload.inner_steps + 1):
-            with self.recorder.phase(f"{prefix}inner step {number}"):
-                weights = step(support, weights, self.workload.inner_lr, self.recorder)
-                self.recorder.result(weights)
+        workload, support = self.workload, self.support_loss(task, prefix)
+        descent = Descent(self.inner_step, workload.inner_lr, self.recorder, prefix)
+        weights, done = self.initial[self.staying :], 0
+        for length in self.runs:
+            weights = descent.once_more(support, weights, range(done + 1, done + length + 1))
+            done += length
+        weights = descent.along(support, weights, range(done + 1, workload.inner_steps + 1))
         return (*self.initial[: self.staying], *weights)
 
     def path(self, task: Task, steps: int) -> Iterator[Weights]:

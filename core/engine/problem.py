@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
+from typing import ParamSpec
 
 import torch
 from torch import nn
 
 from core.engine import layers, tangents
 from core.engine.data import Batch, Halves, Tasks, draw_batch, draw_halves, draw_tasks
+from core.engine.excerpt import WHOLE, Excerpt
 from core.engine.losses import Loss, loss_of
 from core.engine.own_tensors import own_tensors
 from core.engine.recorder import Recorder, Silent
@@ -18,6 +23,8 @@ from core.engine.stack import Stack
 from core.engine.training import train
 from core.engine.user_module import UserModule, user_module
 from core.engine.user_trial import completed
+from core.spec.accumulation import part_sizes
+from core.spec.inner_segments import walked_twice
 from core.spec.model import StackModel
 from core.spec.placement import Runs, segments_of
 from core.spec.python_model import PythonModel
@@ -27,9 +34,16 @@ from core.spec.workloads import Examples, Maml
 _EXAMPLES: dict[
     Examples, Callable[[RunSpec, torch.device, torch.dtype], Batch | Tasks | Halves]
 ] = {"batch": draw_batch, "tasks": draw_tasks, "halves": draw_halves}
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "autocast": torch.float32,
+}
+"""Of weights, data and gradients."""
 
 
+P = ParamSpec("P")
 Shown = Callable[[torch.Tensor, torch.Tensor], None]
 """Is shown an output and its targets."""
 
@@ -57,8 +71,8 @@ class Problem:
         criterion: the loss of an output and its target.
         own: tensors of the workload's own that exist before it, such as the vectors of
             Hessian-vector products.
-        most_units: how many like parts of the workload are computed at most; the rest is left out
-            where a forecast is made from few.
+        excerpt: how much of it is computed; the rest is left out where a forecast is made from few.
+        number: which part of a batch this is, which decides its random numbers.
     """
 
     spec: RunSpec
@@ -69,11 +83,12 @@ class Problem:
     data: Batch | Tasks | Halves
     criterion: Loss
     own: dict[str, torch.Tensor]
-    most_units: int | None = None
+    excerpt: Excerpt = WHOLE
+    number: int = 0
 
     def units(self, count: int) -> range:
         """The like parts of the workload, or the first of them."""
-        return range(count if self.most_units is None else min(count, self.most_units))
+        return range(count if self.excerpt.units is None else min(count, self.excerpt.units))
 
     def loss(
         self,
@@ -95,7 +110,7 @@ class Problem:
             update_statistics: false where the same pass is repeated for its derivative.
             shown: is shown the output and the targets, unless a loss of the user's own hides it.
         """
-        return self.stack.loss(
+        return self.cast(self.stack.loss)(
             parameters,
             self.buffers,
             x,
@@ -105,6 +120,29 @@ class Problem:
             update_statistics=update_statistics,
         )
 
+    def cast(self, function: Callable[P, torch.Tensor]) -> Callable[P, torch.Tensor]:
+        """A function of the forward pass, under autocast where the spec asks for that.
+
+        Backward passes, and the forward passes that they repeat, take the number formats that this
+        one has chosen; as torch recommends, they stand outside of it.
+        """
+        if self.spec.mitigation.precision != "autocast":
+            return function
+
+        def cast(*arguments: P.args, **keywords: P.kwargs) -> torch.Tensor:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                return function(*arguments, **keywords)
+
+        return cast
+
+    @property
+    def epsilon(self) -> float:
+        """The relative distance of two numbers next to each other, in the coarsest format that the
+        loss is computed in."""
+        is_cast = self.spec.mitigation.precision == "autocast"
+        coarsest = torch.bfloat16 if is_cast else DTYPES[self.spec.mitigation.precision]
+        return torch.finfo(coarsest).eps
+
     @cached_property
     def tasks(self) -> tuple[tuple[torch.Tensor, ...], ...]:
         """The examples of each task, in the order of ``Tasks``.
@@ -113,6 +151,33 @@ class Problem:
         """
         assert isinstance(self.data, Tasks)
         return tuple(zip(*(tensor.unbind() for tensor in self.data), strict=True))
+
+    @cached_property
+    def walked_twice(self) -> tuple[int, ...]:
+        """The runs of inner steps that keep their first weights alone."""
+        return walked_twice(self.spec, self.excerpt.runs)
+
+    @cached_property
+    def parts(self) -> dict[int, tuple[slice, Problem]]:
+        """The parts of the batch by their numbers, with the rows of each; none of a whole batch.
+
+        Their examples are views made once, and inputs that are differentiated by stay leaves.
+        """
+        count, data = self.spec.mitigation.accumulation, self.data
+        examples = self.spec.data.batch_size
+        if count == 1 or not isinstance(data, Batch) or self.spec.is_own_step:
+            return {}
+        if len(data.x) < examples:  # a part is not cut again
+            return {}
+        sizes = part_sizes(examples, count)
+        cut, seen = dict[int, tuple[slice, Problem]](), Counter[int]()
+        for number, (end, size) in enumerate(zip(accumulate(sizes), sizes, strict=True)):
+            seen[size] += 1
+            if self.excerpt.parts is None or seen[size] <= self.excerpt.parts:
+                rows = slice(end - size, end)
+                x = data.x.detach()[rows].requires_grad_(data.x.requires_grad)
+                cut[number] = (rows, replace(self, data=Batch(x, data.y[rows]), number=number))
+        return cut
 
     @property
     def examples(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,14 +197,13 @@ class Problem:
     def same_random_numbers(self) -> None:
         """Starts torch's random numbers again, where they are used."""
         if self.stack.random or self.spec.workload.seeded:
-            torch.manual_seed(self.spec.measure.seed)
+            torch.manual_seed(self.spec.measure.seed + self.number)
 
 
 def prepare(
     spec: RunSpec,
     device: torch.device,
-    most_units: int | None = None,
-    segments: Runs | None = None,
+    excerpt: Excerpt = WHOLE,
     *,
     trained: bool = True,
 ) -> Problem:
@@ -148,8 +212,7 @@ def prepare(
     Args:
         spec: a run without problems.
         device: where to compute.
-        most_units: how many like parts of the workload to compute at most.
-        segments: where checkpointing cuts the stack; None leaves that to the spec.
+        excerpt: how much of it to compute.
         trained: whether the weights are trained where the workload asks for it; false where only
             their sizes matter.
 
@@ -160,8 +223,11 @@ def prepare(
     """
     spec = completed(spec.as_computed())
     dtype = DTYPES[spec.mitigation.precision]
+    if spec.mitigation.precision == "autocast":
+        # Of rms_norm, whose weights stay in 32 bits: it is a slower kernel, and what was asked for.
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")
     network = _user_network if isinstance(spec.model, PythonModel) else _stack_network
-    stack, parameters, buffers = network(spec, device, dtype, segments)
+    stack, parameters, buffers = network(spec, device, dtype, excerpt.segments)
     own_step = spec.is_own_step
     by_inputs = spec.workload.by_inputs and not own_step
     for parameter in parameters.values():
@@ -181,7 +247,7 @@ def prepare(
         data=data,
         criterion=loss_of(spec.loss, way),
         own={} if own_step else own_tensors(spec, parameters),
-        most_units=most_units,
+        excerpt=excerpt,
     )
     problem.reset()
     if isinstance(stack, UserModule):

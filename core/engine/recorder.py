@@ -90,6 +90,37 @@ class _Within(Silent):
         return self._recorder.number(tensor)
 
 
+class _DeafPrefixed(Silent):
+    """Hears of phases alone, under longer names."""
+
+    def __init__(self, recorder: Recorder, prefix: str) -> None:
+        self._recorder, self._prefix = recorder, prefix
+
+    @override
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        return self._recorder.phase(f"{self._prefix}{name}")
+
+    @override
+    def number(self, tensor: torch.Tensor) -> float | None:
+        return self._recorder.number(tensor)
+
+
+class _Prefixed(_Within):
+    """Hears of everything, of phases under longer names."""
+
+    def __init__(self, recorder: Recorder, prefix: str) -> None:
+        super().__init__(recorder)
+        self._prefix = prefix
+
+    @override
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        return self._recorder.phase(f"{self._prefix}{name}")
+
+    @override
+    def result(self, tensors: Iterable[torch.Tensor]) -> None:
+        self._recorder.result(tensors)
+
+
 def is_deaf(recorder: Recorder) -> bool:
     """Whether the recorder would ignore it if it were told of a layer."""
     return type(recorder).layer is Silent.layer
@@ -98,3 +129,10 @@ def is_deaf(recorder: Recorder) -> bool:
 def within(recorder: Recorder) -> Recorder:
     """The same listener for what repeats within one phase: it is told of no phases and results."""
     return Silent() if is_deaf(recorder) else _Within(recorder)
+
+
+def prefixed(recorder: Recorder, prefix: str) -> Recorder:
+    """The same listener for one of several like parts, after which its phases are named."""
+    if not prefix:
+        return recorder
+    return (_DeafPrefixed if is_deaf(recorder) else _Prefixed)(recorder, prefix)

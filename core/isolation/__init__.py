@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from multiprocessing import connection as pipes
 from pathlib import Path
@@ -29,9 +29,11 @@ from core.isolation.child import (
 )
 from core.isolation.crash import crash_sentence
 from core.isolation.forecaster import Forecaster
+from core.isolation.forecasters import Forecasters
 from core.isolation.inspecting import PATIENCE_S, inspected
 from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
 from core.isolation.samples import ProcessMemory
+from core.isolation.side_by_side import timed_side_by_side
 from core.measure.machine.driver_memory import DriverMemory
 from core.partial import PartialRun, started_here
 from core.results.device import Device
@@ -44,13 +46,16 @@ from core.spec.run import RunSpec
 
 __all__ = [
     "Forecaster",
+    "Forecasters",
     "Isolation",
     "NotReady",
     "forecaster",
+    "forecasters",
     "inspect",
     "query_devices",
     "ready",
     "run_isolated",
+    "side_by_side",
     "warm_up",
 ]
 
@@ -66,6 +71,7 @@ class Isolation:
         devices: ``module:function`` that lists the devices.
         outlook: ``module:function`` that forecasts.
         inspect: ``module:function`` that looks at the user's own model.
+        times: ``module:function`` that times several runs.
         driver_memory: follows a process, by its number, on devices with CUDA.
     """
 
@@ -76,10 +82,11 @@ class Isolation:
         devices: str = Targets().devices,
         outlook: str = Targets().outlook,
         inspect: str = Targets().inspect,
+        times: str = Targets().times,
         driver_memory: Callable[[int], DriverMemory] = DriverMemory,
     ) -> None:
         fastest: StartMethod = "spawn" if sys.platform == "win32" else "forkserver"
-        self._nursery = Nursery(method or fastest, Targets(run, devices, outlook, inspect))
+        self._nursery = Nursery(method or fastest, Targets(run, devices, outlook, inspect, times))
         self._driver_memory = driver_memory
         self._warming: Future[bool] | None = None
 
@@ -171,6 +178,31 @@ class Isolation:
     def forecaster(self) -> Forecaster:
         """A process of its own that forecasts; it starts with the first question."""
         return Forecaster(self._nursery)
+
+    def forecasters(self, count: int | None = None) -> Forecasters:
+        """Several such processes, which answer many questions side by side.
+
+        Args:
+            count: how many; by default one for each core, and four at most.
+        """
+        return Forecasters(self._nursery, count)
+
+    def side_by_side(
+        self, specs: Sequence[RunSpec], cancelled: Flag | None = None
+    ) -> tuple[float | None, ...]:
+        """Seconds of a repetition of each of several runs, which take turns for a few seconds.
+
+        Args:
+            specs: runs without problems.
+            cancelled: once set, the process is killed.
+
+        Returns:
+            None for what could not be measured.
+
+        Raises:
+            InvalidSpec: this machine cannot run one of them.
+        """
+        return timed_side_by_side(self._nursery, specs, cancelled or Flag())
 
     def shut_down(self) -> None:
         """Ends the processes that wait. Nothing can be started afterwards."""
@@ -297,4 +329,6 @@ warm_up = _here.warm_up
 ready = _here.ready
 query_devices = _here.query_devices
 forecaster = _here.forecaster
+forecasters = _here.forecasters
 inspect = _here.inspect
+side_by_side = _here.side_by_side

@@ -25,14 +25,16 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from core.results.device import Device
 from core.results.events import Event, Repetition, encode
 from core.results.forecast import DeviceMemory, Forecast, Outlook
+from core.results.memory_timeline import MemoryTimeline
 from core.spec.declaration import InvalidSpec, Problem
 from core.spec.run import RunSpec
 
 READY, EVENTS, INVALID, DEVICES = b"R", b"E", b"I", b"D"
-OUTLOOK, INSPECTION, FAILURE = b"O", b"N", b"F"
+OUTLOOK, INSPECTION, SECONDS, FAILURE = b"O", b"N", b"S", b"F"
 """First byte of a message. READY: what follows is b"1" where the target was loaded beforehand."""
 
 DEVICE_LIST: TypeAdapter[tuple[Device, ...]] = TypeAdapter(tuple[Device, ...])
+SECONDS_LIST: TypeAdapter[tuple[float | None, ...]] = TypeAdapter(tuple[float | None, ...])
 PROBLEM_LIST: TypeAdapter[tuple[Problem, ...]] = TypeAdapter(tuple[Problem, ...])
 
 HOLD_S = 0.016
@@ -44,8 +46,9 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["run", "devices", "outlooks", "inspect"]
+    kind: Literal["run", "devices", "outlooks", "inspect", "times"]
     spec: RunSpec | None = None
+    specs: tuple[RunSpec, ...] = ()
     run_id: str | None = None
     force: bool = False
     save_tensors: Path | None = None
@@ -61,6 +64,7 @@ class Question(BaseModel):
     on: DeviceMemory | None = None
     learn_s: float | None = None
     loads_files: bool = False
+    brief: bool = False
 
 
 class Targets(NamedTuple):
@@ -71,12 +75,14 @@ class Targets(NamedTuple):
         devices: lists the devices.
         outlook: says what is known of a spec before it runs.
         inspect: says what the user's own model is like.
+        times: how long several specs take.
     """
 
     run: str = "core.runner:run"
     devices: str = "core.measure.machine.devices:devices"
     outlook: str = "core.outlook:outlook"
     inspect: str = "core.outlook:inspect"
+    times: str = "core.measure.timing.side_by_side:side_by_side"
 
 
 def serve(connection: Connection, log: str, targets: Targets) -> None:
@@ -89,6 +95,9 @@ def serve(connection: Connection, log: str, targets: Targets) -> None:
     """
     # Ctrl-C in a terminal reaches every process of the group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        # A group of its own, so that what it starts, such as a compiler, can be ended with it.
+        os.setpgid(0, 0)
     _redirect_output(log)
     Thread(target=_end_with_parent, args=(log,), name="end-with-parent", daemon=True).start()
     try:
@@ -100,6 +109,8 @@ def serve(connection: Connection, log: str, targets: Targets) -> None:
             _run(job, measure, connection)
         elif job.kind == "devices":
             _list_devices(_find(targets.devices), connection)
+        elif job.kind == "times":
+            _time(job, _find(targets.times), connection)
         elif job.kind == "inspect":
             found = _find(targets.inspect)(job.spec)
             connection.send_bytes(INSPECTION + found.model_dump_json().encode())
@@ -176,6 +187,13 @@ def _send(events: Iterator[Event], connection: Connection) -> None:
         connection.send_bytes(EVENTS + b"\n".join(held))
 
 
+def _time(job: Job, times: Callable[..., tuple[float | None, ...]], connection: Connection) -> None:
+    try:
+        connection.send_bytes(SECONDS + SECONDS_LIST.dump_json(times(job.specs)))
+    except InvalidSpec as error:
+        connection.send_bytes(INVALID + PROBLEM_LIST.dump_json(error.problems))
+
+
 def _list_devices(devices: Callable[[], tuple[Device, ...]], connection: Connection) -> None:
     try:
         found = DEVICE_LIST.dump_json(devices())
@@ -196,6 +214,8 @@ def _answer(outlook: Callable[..., Outlook], connection: Connection) -> None:
             unusual["loads_files"] = True
         try:
             known = outlook(question.spec, question.on, **unusual)
+            if question.brief:
+                known = known.model_copy(update={"timeline": MemoryTimeline()})
         except InvalidSpec as error:
             connection.send_bytes(INVALID + PROBLEM_LIST.dump_json(error.problems))
         except Exception as error:  # an odd spec must not end the process that others wait for

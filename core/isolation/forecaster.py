@@ -38,6 +38,7 @@ class Forecaster:
         learn_s: float | None = None,
         *,
         loads_files: bool = False,
+        brief: bool = False,
     ) -> Outlook:
         """What is known of a spec before it runs; waits for the answer.
 
@@ -47,12 +48,13 @@ class Forecaster:
             learn_s: seconds to spend on operations that are not known yet, if not the usual ones.
             loads_files: whether the process may run the user's own file, which is the last that a
                 process should do.
+            brief: without the predicted curve, which is most of an answer.
 
         Raises:
             InvalidSpec: this machine cannot run it.
             NotReady: there is no answer; the message says why.
         """
-        question = Question(spec=spec, on=on, learn_s=learn_s, loads_files=loads_files)
+        question = Question(spec=spec, on=on, learn_s=learn_s, loads_files=loads_files, brief=brief)
         with self._asking:
             self._refuse_if_closed()
             child = self._child or self._started()

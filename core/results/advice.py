@@ -27,6 +27,7 @@ class AdvicePoint(_Value):
         on_front: whether no other point with the same answer needs both less memory and less time.
         approximates: what it computes in place of the exact result, a phrase; empty where it is
             exact. Such a point is never recommended.
+        measured_s: of one repetition, where it was measured beside its rivals.
     """
 
     spec: RunSpec
@@ -36,6 +37,7 @@ class AdvicePoint(_Value):
     fits: bool | None
     on_front: bool = False
     approximates: str = ""
+    measured_s: float | None = None
 
 
 class Impossible(_Value):
@@ -55,6 +57,8 @@ class Limit(_Value):
         value: None where not even the smallest fits.
         spec: with that value.
         forecast: of that spec.
+        note: what ends it, where it is not the budget; a sentence.
+        measured_bytes: baseline and peak of a run with that value, where it was confirmed.
     """
 
     key: str
@@ -62,14 +66,23 @@ class Limit(_Value):
     value: int | None
     spec: RunSpec | None = None
     forecast: Forecast | None = None
+    note: str = ""
+    measured_bytes: int | None = None
 
 
 class Recommendation(_Value):
-    """The fastest exact point that fits, and why it is taken, with figures, in a sentence."""
+    """The fastest exact point that fits, and why it is taken, with figures, in a sentence.
+
+    Attributes:
+        label: that of its point.
+        measured_bytes: baseline and peak of a run of it, where it was confirmed.
+    """
 
     spec: RunSpec
     forecast: Forecast
     reason: str
+    label: str = ""
+    measured_bytes: int | None = None
 
 
 class Advice(_Value):
@@ -94,8 +107,13 @@ class Advice(_Value):
 
 
 class Advising(_Value):
-    """How far the answer is: a point that has just been foretold."""
+    """How far the answer is: a point that has just been foretold, or what is done after them.
+
+    Attributes:
+        doing: what begins now, in words; empty while points are foretold.
+    """
 
     done: int
     of: int
     point: AdvicePoint | None = None
+    doing: str = ""

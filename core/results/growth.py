@@ -30,6 +30,7 @@ class Verdict(StrEnum):
 
     FLAT = "flat"
     BY_DESIGN = "linear by design"
+    IN_RUNS = "in runs, by design"
     LEAK = "leak"
     UNEVEN = "uneven"
     UNEXPLAINED = "unexplained"
@@ -44,12 +45,15 @@ class Growth:
         fit: its coefficient of determination; 1 where nothing grows.
         designed_bytes: what an inner step keeps by design, None where that is not known.
         leaked_bytes: what of each step nobody needs.
+        runs: how many runs the steps are cut into that keep their first weights alone, 0 where
+            every step keeps something.
     """
 
     bytes_per_step: float
     fit: float
     designed_bytes: float | None
     leaked_bytes: float
+    runs: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -58,6 +62,8 @@ class Growth:
             return Verdict.LEAK
         if self.bytes_per_step == 0:
             return Verdict.FLAT
+        if self.runs:
+            return Verdict.IN_RUNS
         if self.fit < STRAIGHT:
             return Verdict.UNEVEN
         return Verdict.UNEXPLAINED if self.designed_bytes is None else Verdict.BY_DESIGN
@@ -81,6 +87,11 @@ class Growth:
                 return "Memory does not grow with the inner steps: each lets go of the one before."
             case Verdict.BY_DESIGN:
                 return f"{grows}, linear by design: each step keeps {kept}."
+            case Verdict.IN_RUNS:
+                return (
+                    f"{grows} on average, by design: until it is differentiated, each of "
+                    f"{self.runs} runs of steps keeps its first weights alone."
+                )
             case Verdict.UNEVEN:
                 return f"{grows} on average, but not evenly (R² {self.fit:.4f})."
             case Verdict.UNEXPLAINED:
@@ -94,7 +105,11 @@ class Growth:
 
 
 def growth(
-    retained: Sequence[int], designed: int | None, left_behind: float = 0.0
+    retained: Sequence[int],
+    designed: int | None,
+    left_behind: float = 0.0,
+    *,
+    runs: int = 0,
 ) -> Growth | None:
     """The growth over inner steps, None where they are too few.
 
@@ -102,6 +117,7 @@ def growth(
         retained: for each step the bytes that are live at its end minus those at its start.
         designed: what an inner step keeps by design, None where that is not known.
         left_behind: bytes of each step that outlived the workload.
+        runs: how many runs the steps are cut into, 0 where they are not.
     """
     if len(retained) < FEWEST_STEPS:
         return None
@@ -113,7 +129,7 @@ def growth(
     beyond = 0.0 if designed is None else slope - designed
     unneeded = beyond if designed is not None and beyond > _SAME * designed else 0.0
     # Of two ways to find a leak the one that finds more.
-    return Growth(slope, fit, designed, max(unneeded, left_behind))
+    return Growth(slope, fit, designed, max(unneeded, left_behind), runs)
 
 
 def steps_of(phases: Iterable[tuple[str, int]]) -> list[int]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from core.spec.declaration import Spec, declare
+
+InnerLoop = Literal[
+    "standard", "checkpoint", "saved_gradient", "segments", "segments_saved_gradient"
+]
+INNER_LOOPS: Final[tuple[InnerLoop, ...]] = get_args(InnerLoop)
+IN_SEGMENTS: Final = ("segments", "segments_saved_gradient")
+"""Inner loops that are cut into runs of steps."""
 
 
 class Checkpointing(Spec):
@@ -30,19 +37,40 @@ class Mitigation(Spec):
     """Everything that trades time for memory, or precision for both."""
 
     checkpointing: Checkpointing = Checkpointing()
-    inner_loop: Literal["standard", "checkpoint"] = declare(
+    inner_loop: InnerLoop = declare(
         "standard",
         label="Inner loop",
         help="standard keeps the graph of every inner step; checkpoint keeps the weights alone "
-        "and computes each step again. Used by MAML.",
+        "and computes each step again; saved_gradient does the same for the gradient, whose "
+        "derivative is one Hessian-vector product; segments keep the weights of some steps alone "
+        "and walk the steps between again, with or without their graphs. Used by MAML.",
         when={"workload.adapts": (True,)},
     )
-    accumulation: Literal[1] = declare(
-        1, label="Accumulation", help="Parts of the batch computed one after the other."
+    inner_segments: Literal["auto"] | int = declare(
+        "auto",
+        label="Inner segments",
+        help="Into how many runs the inner steps are cut, the earlier ones longer; auto is what "
+        "needs the least memory, from the sizes of the weights and of a step's graph.",
+        minimum=1,
+        when={"workload.adapts": (True,), "inner_loop": IN_SEGMENTS},
     )
-    precision: Literal["float32", "float64"] = declare(
-        "float32", label="Precision", help="Number format of weights, data and gradients."
+    accumulation: int = declare(
+        1,
+        label="Accumulation",
+        help="Into how many parts the batch is cut; they are computed one after the other and "
+        "added up, which gives the same result.",
+        minimum=1,
+        when={"workload.accumulates": (True,)},
     )
-    compile: Literal[False] = declare(
-        False, label="Compile", help="Traces and compiles the whole computation."
+    precision: Literal["float32", "float64", "bfloat16", "autocast"] = declare(
+        "float32",
+        label="Precision",
+        help="Number format of weights, data and gradients; autocast keeps them in float32 and "
+        "computes the expensive operations of the forward pass in bfloat16.",
+    )
+    compile: bool = declare(
+        False,
+        label="Compile",
+        help="Traces the whole computation once, every derivative included, and compiles it with "
+        "inductor, torch's compiler; that takes seconds to minutes, once a run.",
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from core.spec.compilation import COMPILED_BUFFERS, COMPUTED_ONCE, recomputes
 from core.spec.derivation import (
     BY_MATH_KERNEL,
     FIRST_WRONG_ORDER,
@@ -54,11 +55,20 @@ def notices(spec: RunSpec) -> tuple[str, ...]:
 
 def layer_notices(spec: RunSpec) -> tuple[Notice, ...]:
     """Choices that work but surprise, those of the whole configuration first."""
-    return (*_of_mitigations(spec), *_of_differences(spec), *_of_layers(spec))
+    return (
+        *_of_mitigations(spec),
+        *_of_parts_and_precision(spec),
+        *_of_differences(spec),
+        *_of_layers(spec),
+    )
 
 
 def _of_mitigations(spec: RunSpec) -> Iterator[Notice]:
     workload = spec.workload
+    if spec.mitigation.compile:
+        yield Notice("note", None, COMPILED_BUFFERS)
+        if recomputes(spec.mitigation):
+            yield Notice("warning", None, COMPUTED_ONCE)
     if spec.mitigation.checkpointing.kind == "torch" and workload.derivative_order >= 2:
         yield Notice(
             "warning",
@@ -86,6 +96,36 @@ def _of_meta_learning(spec: RunSpec, workload: Maml) -> Iterator[Notice]:
         )
     if workload.inner_lr == 0:
         yield Notice("warning", None, "workload.inner_lr is 0: the inner steps change nothing.")
+
+
+def _of_parts_and_precision(spec: RunSpec) -> Iterator[Notice]:
+    parts, precision = spec.mitigation.accumulation, spec.mitigation.precision
+    if spec.is_own_step:
+        if parts > 1:
+            sentence = "mitigation.accumulation has no effect on a step of your own."
+            yield Notice("warning", None, sentence)
+        if precision == "autocast":
+            yield Notice(
+                "warning",
+                None,
+                "mitigation.precision autocast has no effect on a step of your own, which can "
+                "enter torch.autocast itself.",
+            )
+        return
+    if parts > 1 and spec.model.trace() and spec.model.is_random:
+        yield Notice(
+            "warning",
+            None,
+            f"mitigation.accumulation: each of the {parts} parts draws random numbers of its own, "
+            "so that dropout leaves out other entries than in a whole batch.",
+        )
+    if spec.workload.takes_differences and precision in ("bfloat16", "autocast"):
+        yield Notice(
+            "warning",
+            None,
+            f"mitigation.precision {precision}: two gradients of two or three digits leave one "
+            "digit of their difference at best.",
+        )
 
 
 _KINKED = frozenset(["relu", "leaky_relu", "max_pool2d"])
@@ -152,7 +192,7 @@ def device_notices(spec: RunSpec, device: str) -> Iterator[Notice]:
         for kind in sorted(layer.functions & {"lstm", "gru"}):
             if device != "cpu":
                 yield Notice("note", index, f"{kind}: {NO_FUSED_RECURRENCE}, so {_WRITTEN_OUT}")
-            elif kind == "lstm" and spec.mitigation.precision == "float32":
+            elif kind == "lstm" and spec.mitigation.precision != "float64":
                 yield Notice("note", index, f"{kind}: {WITHOUT_ONEDNN}.")
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from core.spec.accumulation import part_sizes
 from core.spec.layers import Embedding
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
-_ITEM_BYTES = {"float32": 4, "float64": 8}
+_ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "autocast": 4}
+_ACTIVATION_BYTES = _ITEM_BYTES | {"autocast": 2}
 _MIB = 2**20
 _CLASS_BYTES = 8
 """Classes and indices are 64-bit whole numbers."""
@@ -68,7 +70,8 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
     output = spec.model.output_shape
     if output is None or any(row.output_shape is None for row in rows):
         return None
-    item = _ITEM_BYTES[spec.mitigation.precision]
+    precision = spec.mitigation.precision
+    item = _ITEM_BYTES[precision]
     workload = spec.workload
     if isinstance(workload, Maml):
         batch = max(workload.support, workload.query)
@@ -77,6 +80,7 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
         batch = spec.data.batch_size
         examples = 2 * batch if workload.examples == "halves" else batch
     weights = sum(row.parameters or 0 for row in rows)
+    at_once = part_sizes(batch, spec.mitigation.accumulation)[0]
     # A sparse gradient has the used rows alone.
     dense = weights - sum(
         row.parameters or 0 for row in rows if isinstance(row.layer, Embedding) and row.layer.sparse
@@ -94,6 +98,6 @@ def least_bytes(spec: RunSpec) -> LeastBytes | None:
         parameters=weights * item,
         data=examples * (inputs * input_item + targets),
         result=(batch * inputs if workload.by_inputs else workload.result_numbers(dense)) * item,
-        activations=batch * max(outputs, default=0) * item,
+        activations=at_once * max(outputs, default=0) * _ACTIVATION_BYTES[precision],
         instead=workload.instead,
     )

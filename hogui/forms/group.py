@@ -54,6 +54,15 @@ class Group(QWidget):
         """Adds at the right of the header, where it stays when the group is folded."""
         self._bar.addWidget(widget)
 
+    @property
+    def title(self) -> str:
+        """What the header says."""
+        return self._header.text()
+
+    def set_title(self, title: str) -> None:
+        """What the header says."""
+        self._header.setText(title)
+
     def set_summary(self, text: str) -> None:
         """What a folded group says of its contents."""
         self._summary.set_text(text)

@@ -44,6 +44,7 @@ class RunPage(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.splitter)
         self._panel: ConfigurationPanel | None = None
+        self._advice: QWidget | None = None
         self._panel_place = QWidget(self.splitter)
         self.right = Splitter(Qt.Orientation.Vertical, self.splitter)
         self.right.setChildrenCollapsible(False)
@@ -97,6 +98,21 @@ class RunPage(QWidget):
     def show_alone(self) -> None:
         """The page has its own figures alone again."""
         self.columns.insertWidget(0, self.figures)
+
+    def show_advice(self, page: QWidget) -> None:
+        """Puts advice into the place of the figures."""
+        if self.right.indexOf(page) < 0:
+            self.right.addWidget(page)
+        self.columns.hide()
+        page.show()
+        self._advice = page
+
+    def show_figures(self) -> None:
+        """The figures are seen again."""
+        if self._advice is not None:
+            self._advice.hide()
+            self._advice = None
+        self.columns.show()
 
     def show_comparison(self, strip: CompareStrip) -> None:
         """Puts the table of differences under the figures."""

@@ -63,12 +63,14 @@ class PlotBox(pg.ViewBox):
         dragged: distance.
         range_chosen: lowest and highest value of a finished range.
         range_drawn: the same while it is drawn, or None.
+        clicked: the place in the box, whether twice, and whether Ctrl or Shift was held.
     """
 
     zoomed = Signal(float, float)
     dragged = Signal(float)
     range_chosen = Signal(float, float)
     range_drawn = Signal(object)
+    clicked = Signal(QPointF, bool, bool)
 
     def __init__(self) -> None:
         super().__init__(enableMenu=False, defaultPadding=0)
@@ -103,7 +105,11 @@ class PlotBox(pg.ViewBox):
             self.range_chosen.emit(low, high)
 
     def mouseClickEvent(self, ev) -> None:
-        """Nothing: the context menu is the plot's."""
+        """Only says so: the context menu is the plot's."""
+        if ev.button() is Qt.MouseButton.LeftButton:
+            ev.accept()
+            keys = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+            self.clicked.emit(QPointF(ev.pos()), ev.double(), bool(ev.modifiers() & keys))
 
     def _per_pixel(self) -> float:
         low, high = self.viewRange()[0]
@@ -175,12 +181,14 @@ class Canvas(pg.GraphicsView):
 
     Signals:
         hovered: the x under the pointer, or None when it leaves.
+        pointed: where in the plot's area the pointer is, in pixels, or None.
         pressed: a mouse button went down.
         tip_asked: the pointer rests at this place of the plot's area; the area's origin on the
             canvas.
     """
 
     hovered = Signal(object)
+    pointed = Signal(object)
     pressed = Signal()
     tip_asked = Signal(QPointF, QPointF)
 
@@ -216,6 +224,7 @@ class Canvas(pg.GraphicsView):
     def viewportEvent(self, event: QEvent) -> bool:
         if event.type() is QEvent.Type.Leave:
             self.hovered.emit(None)
+            self.pointed.emit(None)
         elif event.type() is QEvent.Type.MouseButtonPress:
             self.pressed.emit()
         elif isinstance(event, QHelpEvent):
@@ -237,3 +246,4 @@ class Canvas(pg.GraphicsView):
     def _hover(self, position: QPointF) -> None:
         inside = self.box.sceneBoundingRect().contains(position)
         self.hovered.emit(self.box.mapSceneToView(position).x() if inside else None)
+        self.pointed.emit(self.box.mapFromScene(position) if inside else None)

@@ -104,6 +104,28 @@ def log_ticks(low: float, high: float, at_most: int) -> Ticks:
     return Ticks([log10(value) for value in values], [f"{value:.6g}" for value in values])
 
 
+def log_bytes_ticks(low: float, high: float, at_most: int) -> Ticks:
+    """Ticks for logarithms of bytes, in MiB or in the greater unit that suits their middle."""
+    return _log_scaled(low, high, at_most, bytes_scale(max(10 ** ((low + high) / 2), MIB)))
+
+
+def log_duration_ticks(low: float, high: float, at_most: int) -> Ticks:
+    """Ticks for logarithms of seconds, in the unit that suits their middle."""
+    return _log_scaled(low, high, at_most, seconds_scale(10 ** ((low + high) / 2)))
+
+
+def _log_scaled(low: float, high: float, at_most: int, scale: Scale) -> Ticks:
+    shift = log10(scale.factor)
+    found = log_ticks(low - shift, high - shift, at_most)
+    labels = [_log_label(10**place) for place in found.positions]
+    positions = [place + shift for place in found.positions]
+    clear = [i for i, place in enumerate(positions) if place < high - _EDGE * (high - low)]
+    if labels:
+        named = clear[-1] if clear else 0
+        labels[named] = f"{labels[named]} {scale.unit}"
+    return Ticks(positions, labels)
+
+
 def _log_label(value: float) -> str:
     return f"{value:g}" if _PLAIN[0] <= value < _PLAIN[1] else f"{value:.0e}".replace("e-0", "e-")
 

@@ -121,6 +121,28 @@ class RowsModel(QAbstractTableModel):
         self._rows = tuple(_row(row) for row in rows)
         self.endResetModel()
 
+    def set_headers(self, headers: Sequence[str]) -> None:
+        """Gives the columns, as many as before, other titles."""
+        if tuple(headers) != self._headers:
+            self._headers = tuple(headers)
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(headers) - 1)
+
+    def change_rows(self, rows: Iterable[Row | Sequence[Cell | Value]]) -> None:
+        """Shows other rows in place of those there are, and more behind them; what is selected
+        stays selected."""
+        made = tuple(_row(row) for row in rows)
+        kept, added = len(self._rows), len(made) - len(self._rows)
+        if added < 0:
+            self.set_rows(made)
+            return
+        if made[:kept] != self._rows:
+            self._rows = made[:kept]
+            self.dataChanged.emit(self.index(0, 0), self.index(kept - 1, self.columnCount() - 1))
+        if added:
+            self.beginInsertRows(_ROOT, kept, len(made) - 1)
+            self._rows = made
+            self.endInsertRows()
+
     def row(self, number: int) -> Row:
         """One row."""
         return self._rows[number]

@@ -21,6 +21,7 @@ from core.engine.workloads import compute
 from core.export.script import script
 from core.measure.memory.allocator import allocator_peak
 from core.spec.layers import LAYER_KINDS
+from core.spec.mitigations import INNER_LOOPS
 from core.spec.presets import Preset, presets
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -198,8 +199,13 @@ def module(spec: RunSpec) -> dict[str, Any]:
     return names
 
 
-def assert_same(spec: RunSpec) -> None:
-    """Result and loss to the bit, peak to the byte."""
+def assert_same(spec: RunSpec, *, but: int = 0) -> None:
+    """Result and loss to the bit, peak to the byte.
+
+    Args:
+        spec: a run without problems.
+        but: so many bytes more the product may keep.
+    """
     made, found = prepare(spec, CPU), module(spec)
     made.reset()
     computed = compute(made, Silent())
@@ -210,7 +216,7 @@ def assert_same(spec: RunSpec) -> None:
     for name, tensor, ours in zip(computed.result, result, computed.result.values(), strict=True):
         assert torch.equal(tensor.to_dense(), ours.to_dense()), name
     del computed, loss, result
-    assert found["peak_on_cpu"]() == peak_of(made)
+    assert 0 <= peak_of(made) - found["peak_on_cpu"]() <= but
 
 
 def peak_of(made: Problem) -> int:
@@ -280,7 +286,14 @@ def test_that_gradients_by_the_inputs_are_the_same(stack: str, order: int) -> No
 @pytest.mark.parametrize(("steps", "tasks"), [(1, 3), (5, 1)])
 @pytest.mark.parametrize(
     ("inner_loop", "checkpointing"),
-    [("standard", "none"), ("checkpoint", "none"), ("standard", "torch")],
+    [
+        ("standard", "none"),
+        ("standard", "torch"),
+        ("checkpoint", "none"),
+        ("saved_gradient", "none"),
+        ("segments", "none"),
+        ("segments_saved_gradient", "torch"),
+    ],
 )
 def test_that_meta_gradients_are_the_same(
     order: int, steps: int, tasks: int, inner_loop: str, checkpointing: str
@@ -304,6 +317,8 @@ def test_that_meta_gradients_are_the_same(
         ("sequences", "checkpoint", 2),
         ("sequences", "standard", 3),
         ("words", "checkpoint", 3),
+        ("words", "saved_gradient", 3),
+        ("sequences", "segments", 2),
     ],
 )
 def test_that_meta_gradients_through_rematerialized_layers_are_the_same(
@@ -407,6 +422,8 @@ def test_that_signed_steps_beside_running_statistics_are_the_same() -> None:
         ("noise", "checkpoint", "none"),
         ("deep", "standard", "torch"),
         ("words", "checkpoint", "rematerialize"),
+        ("noise", "segments", "none"),
+        ("words", "segments_saved_gradient", "none"),
     ],
 )
 def test_that_the_variants_of_maml_are_the_same(
@@ -424,16 +441,17 @@ def test_that_the_variants_of_maml_are_the_same(
         )
 
 
-@pytest.mark.parametrize(("variant", "order"), [("anil", 2), ("imaml", 2)])
+@pytest.mark.parametrize("inner_loop", INNER_LOOPS)
+@pytest.mark.parametrize(("variant", "order"), [("maml", 2), ("anil", 2), ("imaml", 2)])
 def test_that_variants_leave_running_statistics_as_the_product_does(
-    variant: str, order: int
+    variant: str, order: int, inner_loop: str
 ) -> None:
     workload = {"kind": "maml", "variant": variant, "order": order, "support": 4, "query": 4}
     spec = spec_of(
         "convolutions",
-        workload=workload | {"inner_steps": 2, "tasks": 2},
+        workload=workload | {"inner_steps": 3, "tasks": 2},
         mitigation__checkpointing__kind="rematerialize",
-        mitigation__inner_loop="checkpoint",
+        mitigation__inner_loop=inner_loop,
     )
     assert_same(spec)
     made, found = prepare(spec, CPU), module(spec)

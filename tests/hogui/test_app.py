@@ -104,3 +104,31 @@ def test_that_garbage_is_collected_in_the_windows_thread_only(qapp: object) -> N
         collector.stop()
         gc.unfreeze()
     assert gc.isenabled()
+
+
+def test_that_no_import_after_qt_reads_the_source_of_what_it_imports() -> None:
+    program = """
+import inspect, sys
+from hogui import app
+from hogui.quick_imports import skip_feature_search
+read = []
+getsource = inspect.getsource
+inspect.getsource = lambda module: read.append(module.__name__) or getsource(module)
+{skip}
+import csv, hogui.units
+print(len(read))
+"""
+    found = {
+        skip: subprocess.run(
+            [sys.executable, "-c", program.format(skip=skip)],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            timeout=PATIENCE_S,
+        ).stdout.strip()
+        for skip in ("", "skip_feature_search()")
+    }
+    # The first is the canary: once PySide6 reads nothing of itself, there is nothing to skip.
+    assert int(found[""]) > 0
+    assert found["skip_feature_search()"] == "0"

@@ -16,6 +16,7 @@ import torch
 from core.engine.computed import Computed
 from core.engine.data import Batch
 from core.engine.gradients import Gradients, gradients_of
+from core.engine.parts import ByRows, Part, Total, parts
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder, Silent, within
 from core.engine.trust_region import highest_in_ball, krylov_space
@@ -25,7 +26,7 @@ from core.spec.workloads import Adversarial
 
 FURTHER = "further steps"
 
-Readings = dict[str, torch.Tensor | float]
+Readings = dict[str, torch.Tensor]
 
 
 class Attack(NamedTuple):
@@ -52,15 +53,51 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     workload, data = problem.spec.workload, problem.data
     assert isinstance(workload, Adversarial)
     assert isinstance(data, Batch)
-    attack = _METHODS[workload.method](problem, data, workload, recorder)
-    with recorder.phase("judgement"):
-        recorder.born("activations")
-        before = judged(problem, data, data.x, recorder)
-        after = judged(problem, data, attack.x, recorder)
-        recorder.result((after.loss,))
-        readings: Readings = {"loss_before": before.loss, "loss_after": after.loss}
-        readings |= _success(before, after) | attack.readings
-    return Computed({"x": attack.x}, after.loss, (), readings)
+    changed = ByRows(recorder, data.x, "data")
+    before, after, found = Judgements(recorder), Judgements(recorder), Readings()
+    for part in parts(problem, recorder):
+        mine = part.problem.data
+        assert isinstance(mine, Batch)
+        attack = _METHODS[workload.method](part.problem, mine, workload, part.recorder)
+        with part.recorder.phase("judgement"):
+            recorder.born("activations")
+            before.add(judged(part.problem, mine, mine.x, recorder), part)
+            judgement = judged(part.problem, mine, attack.x, recorder)
+            after.add(judgement, part)
+            part.recorder.result((judgement.loss,))
+        for name, reading in attack.readings.items():
+            found[name] = torch.maximum(reading, found.get(name, reading))
+        changed.put(attack.x, part)
+        del attack, judgement
+    readings = {"loss_before": before.loss, "loss_after": after.loss}
+    readings |= _success(before.all, after.all) | found
+    (x,) = changed.gradients
+    assert x is not None
+    return Computed({"x": x}, after.loss, (), readings)
+
+
+class Judgements:
+    """What the network makes of the inputs of all parts."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._total, self._right = Total(recorder), list[torch.Tensor | None]()
+
+    def add(self, judgement: Judgement, part: Part) -> None:
+        """Those of one more part."""
+        self._total.add_loss(judgement.loss, part)
+        self._right.append(judgement.right)
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """Of all examples."""
+        return self._total.loss
+
+    @property
+    def all(self) -> Judgement:
+        """As one."""
+        right = [one for one in self._right if one is not None]
+        together = torch.cat(right) if len(right) > 1 else None
+        return Judgement(self.loss, right[0] if len(right) == 1 else together)
 
 
 def follow(problem: Problem) -> Iterator[Point]:
@@ -69,14 +106,35 @@ def follow(problem: Problem) -> Iterator[Point]:
     assert isinstance(workload, Adversarial)
     assert isinstance(data, Batch)
     problem.reset()
-    before = judged(problem, data, data.x, Silent())
+    before = _judged_in_parts(problem, data.x)
     yield Point(ATTACK_LOSS, "loss", 0, before.loss.item())
-    for number, x in enumerate(_EACH[workload.method](problem, data, workload), start=1):
-        after, done = judged(problem, data, x, Silent()), number / workload.steps
+    for number, x in enumerate(_each_in_parts(problem, workload), start=1):
+        after, done = _judged_in_parts(problem, x), number / workload.steps
         yield Point(ATTACK_LOSS, "loss", number, after.loss.item(), done=done)
         success = _success(before, after).get("success_rate")
         if success is not None and math.isfinite(float(success)):
             yield Point(ATTACK_SUCCESS, "success rate", number, float(success), done=done)
+
+
+def _judged_in_parts(problem: Problem, x: torch.Tensor) -> Judgement:
+    """Loss and right answers for all inputs."""
+    found = Judgements(Silent())
+    for part in parts(problem, Silent()):
+        mine = part.problem.data
+        assert isinstance(mine, Batch)
+        found.add(judged(part.problem, mine, x[part.rows], Silent()), part)
+    return found.all
+
+
+def _each_in_parts(problem: Problem, workload: Adversarial) -> Iterator[torch.Tensor]:
+    """The inputs of all parts after each step; between two steps no graph is kept."""
+    ways = [
+        _EACH[workload.method](part.problem, part.problem.data, workload)
+        for part in parts(problem, Silent())
+        if isinstance(part.problem.data, Batch)
+    ]
+    for each in zip(*ways, strict=True):
+        yield torch.cat(each) if len(each) > 1 else each[0]
 
 
 def judged(problem: Problem, data: Batch, x: torch.Tensor, recorder: Recorder) -> Judgement:

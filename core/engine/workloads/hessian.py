@@ -9,6 +9,8 @@ from itertools import accumulate, pairwise
 import torch
 
 from core.engine.computed import Computed, Look, zeros_warning
+from core.engine.gradients import Gradients
+from core.engine.parts import Part, Total, parts
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
 from core.engine.workloads.hvp import kept_gradient
@@ -42,26 +44,54 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     """The Hessian (P, P) of the problem's loss, rows and columns in the order of its parameters."""
     workload = problem.spec.workload
     assert isinstance(workload, Hessian)
-    wrt = tuple(problem.parameters.values())
-    gradients, value = kept_gradient(problem, recorder)
-    curved = [one is not None and one.requires_grad for one in gradients]
-    parts = list(_parts(problem, workload.chunk_size if workload.method == "vmap" else 1, curved))
-    with recorder.phase("rows"):
-        recorder.born("gradients")
-        starts = _starts(wrt)
+    hessian, is_curved, total = None, False, Total(recorder)
+    for part in parts(problem, recorder):
+        gradients, value = kept_gradient(part.problem, part.recorder)
+        total.add_loss(value, part)
+        del value
+        curved = [one is not None and one.requires_grad for one in gradients]
+        is_curved = is_curved or any(curved)
+        with part.recorder.phase("rows"):
+            recorder.born("gradients")
+            hessian = _add_rows(hessian, gradients, curved, part, workload)
+            del gradients
+            recorder.hold("gradients", (hessian,))
+            part.recorder.result((hessian,))
+    assert hessian is not None
+    return Computed({NAME: hessian}, total.loss, () if is_curved else zeros_warning(2))
+
+
+def _add_rows(
+    hessian: torch.Tensor | None,
+    gradients: Gradients,
+    curved: Sequence[bool],
+    part: Part,
+    workload: Hessian,
+) -> torch.Tensor:
+    """The matrix with the rows of a part's Hessian added by its share; made where there is none.
+
+    Args:
+        hessian: of the parts before.
+        gradients: with the graph to differentiate.
+        curved: which of them have one.
+        part: whose they are.
+        workload: how many rows are computed at once.
+    """
+    wrt = tuple(part.problem.parameters.values())
+    starts = _starts(wrt)
+    if hessian is None:
         hessian = wrt[0].new_zeros((starts[-1], starts[-1]))
-        columns = [
-            hessian[:, first:end].view(-1, *weight.shape)
-            for weight, (first, end) in zip(wrt, pairwise(starts), strict=True)
-        ]
-        fill = _FILLS[workload.method]
-        for rows in parts:
-            output = gradients[rows.parameter]
-            assert output is not None
-            fill(output, wrt, rows, columns, rows is not parts[-1])
-        recorder.hold("gradients", (hessian,))
-        recorder.result((hessian,))
-    return Computed({NAME: hessian}, value, () if any(curved) else zeros_warning(2))
+    columns = [
+        hessian[:, first:end].view(-1, *weight.shape)
+        for weight, (first, end) in zip(wrt, pairwise(starts), strict=True)
+    ]
+    most = workload.chunk_size if workload.method == "vmap" else 1
+    fill, together = _FILLS[workload.method], list(_together(part.problem, most, curved))
+    for rows in together:
+        output = gradients[rows.parameter]
+        assert output is not None
+        fill(output, wrt, rows, columns, rows is not together[-1], part.share)
+    return hessian
 
 
 def _starts(wrt: Sequence[torch.Tensor]) -> list[int]:
@@ -69,14 +99,14 @@ def _starts(wrt: Sequence[torch.Tensor]) -> list[int]:
     return [0, *accumulate(weight.numel() for weight in wrt)]
 
 
-def _parts(problem: Problem, most: int, curved: Sequence[bool]) -> Iterator[_Rows]:
+def _together(problem: Problem, most: int, curved: Sequence[bool]) -> Iterator[_Rows]:
     """The rows in order, as many together as asked; of parameters whose gradient never changes
     there are none."""
     starts = _starts(tuple(problem.parameters.values()))
     for parameter, (start, end) in enumerate(pairwise(starts)):
         if curved[parameter]:
-            for part in problem.units(-(-(end - start) // most)):
-                first = part * most
+            for number in problem.units(-(-(end - start) // most)):
+                first = number * most
                 yield _Rows(parameter, first, min(most, end - start - first), start + first)
 
 
@@ -86,6 +116,7 @@ def _one(
     rows: _Rows,
     columns: Sequence[torch.Tensor],
     keep: bool,
+    share: float,
 ) -> None:
     """The gradient of one entry of a gradient."""
     unit = torch.zeros_like(wrt[rows.parameter])
@@ -95,7 +126,7 @@ def _one(
     with torch.no_grad():
         for room, part in zip(columns, found, strict=True):
             if part is not None:
-                room[rows.start].add_(part)  # a sparse one too
+                room[rows.start].add_(part, alpha=share)  # a sparse one too
 
 
 def _several(
@@ -104,6 +135,7 @@ def _several(
     rows: _Rows,
     columns: Sequence[torch.Tensor],
     keep: bool,
+    share: float,
 ) -> None:
     """The gradients of several entries of a gradient in one batched backward pass."""
     weight = wrt[rows.parameter]
@@ -121,12 +153,15 @@ def _several(
     with torch.no_grad():
         for room, part in zip(columns, found, strict=True):
             if part is not None:
-                room[rows.start : rows.start + rows.count].copy_(part)
+                place = room[rows.start : rows.start + rows.count]
+                place.copy_(part) if share == 1 else place.add_(part, alpha=share)
 
 
 _FILLS: dict[
     str,
-    Callable[[torch.Tensor, Sequence[torch.Tensor], _Rows, Sequence[torch.Tensor], bool], None],
+    Callable[
+        [torch.Tensor, Sequence[torch.Tensor], _Rows, Sequence[torch.Tensor], bool, float], None
+    ],
 ] = {"rows": _one, "vmap": _several}
 
 

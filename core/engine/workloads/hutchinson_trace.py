@@ -9,6 +9,7 @@ import torch
 
 from core.engine.computed import Computed, zeros_warning
 from core.engine.own_tensors import probes
+from core.engine.parts import Part, Total, parts
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder, Silent, within
 from core.engine.workloads.hvp import Multiply, kept_gradient, reverse_over_reverse
@@ -25,30 +26,42 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     workload = problem.spec.workload
     assert isinstance(workload, HutchinsonTrace)
     weights = tuple(problem.parameters.values())
-    multiply = reverse_over_reverse(problem, recorder)
-    with recorder.phase("probes"):
-        recorder.born("other")
-        samples = weights[0].new_zeros(workload.probes)
-        drawn, inner = probes(problem.spec, weights), within(recorder)
-        last = len(problem.units(workload.probes)) - 1
-        loss, curved = None, False
-        for position in range(last + 1):
-            recorder.born("tangents")
-            probe = next(drawn)
-            product = multiply(probe, inner, position == last)
-            loss = product.loss
-            for left, right in zip(probe, product.by_weight, strict=True):
-                if right is not None:
-                    curved = True
-                    samples[position].add_((left * right).sum())
-            del probe, product, left, right
-        estimate = samples.mean()
-        error = samples.std() / math.sqrt(workload.probes) if last else samples.new_tensor(math.nan)
-        recorder.hold("gradients", (estimate,))
-        recorder.result((estimate,))
-    assert loss is not None
+    samples, curved, total = None, False, Total(recorder)
+    last = len(problem.units(workload.probes)) - 1
+    estimate = error = None
+    for part in parts(problem, recorder):
+        estimate = error = None  # of fewer examples, not kept beside this part
+        multiply = reverse_over_reverse(part.problem, part.recorder)
+        with part.recorder.phase("probes"):
+            recorder.born("other")
+            if samples is None:
+                samples = weights[0].new_zeros(workload.probes)
+            drawn, inner = probes(problem.spec, weights), within(recorder)
+            loss = None
+            for position in range(last + 1):
+                recorder.born("tangents")
+                probe = next(drawn)
+                product = multiply(probe, inner, position == last)
+                loss = product.loss
+                for left, right in zip(probe, product.by_weight, strict=True):
+                    if right is not None:
+                        curved = True
+                        samples[position].add_((left * right).sum(), alpha=part.share)
+                del probe, product, left, right
+            estimate = samples.mean()
+            error = (
+                samples.std() / math.sqrt(workload.probes) if last else samples.new_tensor(math.nan)
+            )
+            recorder.hold("gradients", (estimate,))
+            part.recorder.result((estimate,))
+            assert loss is not None
+            total.add_loss(loss, part)
+            del loss
+        del multiply  # with the gradient that it keeps
+    assert estimate is not None
+    assert error is not None
     readings = {"trace_estimate": estimate, "standard_error": error}
-    return Computed({NAME: estimate}, loss, () if curved else zeros_warning(2), readings)
+    return Computed({NAME: estimate}, total.loss, () if curved else zeros_warning(2), readings)
 
 
 def follow(problem: Problem) -> Iterator[Point]:
@@ -63,10 +76,8 @@ def follow(problem: Problem) -> Iterator[Point]:
         for position in sorted({1, workload.probes}):
             yield Point(TRACE, "exact trace", float(position), exact)
         problem.reset()  # the same dropout for both
-    multiply = reverse_over_reverse(problem, Silent())
-    drawn, mean, squares = probes(problem.spec, weights), 0.0, 0.0
-    for count in range(1, workload.probes + 1):
-        sample = _sample(next(drawn), multiply, count == workload.probes)
+    mean, squares = 0.0, 0.0
+    for count, sample in enumerate(_samples(problem, workload.probes), start=1):
         before = sample - mean
         mean += before / count
         squares += before * (sample - mean)
@@ -81,6 +92,25 @@ def follow(problem: Problem) -> Iterator[Point]:
             count / workload.probes,
         )
     problem.reset()
+
+
+def _samples(problem: Problem, count: int) -> Iterator[float]:
+    """vᵀHv of each probe; only a batch that is not cut tells the first ones before the last."""
+    weights = tuple(problem.parameters.values())
+
+    def each(part: Part) -> Iterator[float]:
+        multiply = reverse_over_reverse(part.problem, Silent())
+        drawn = probes(problem.spec, weights)
+        for number in range(1, count + 1):
+            yield part.share * _sample(next(drawn), multiply, number == count)
+
+    if not problem.parts:
+        yield from each(next(parts(problem, Silent())))
+        return
+    totals = [0.0] * count
+    for part in parts(problem, Silent()):
+        totals = [total + found for total, found in zip(totals, each(part), strict=True)]
+    yield from totals
 
 
 def _sample(probe: list[torch.Tensor], multiply: Multiply, is_last: bool) -> float:

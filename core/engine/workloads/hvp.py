@@ -5,7 +5,8 @@ The first product has the phases of its way; the others follow within one, ``fur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import EllipsisType
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,8 @@ import torch
 from core.engine.computed import Computed, computed
 from core.engine.data import Batch
 from core.engine.gradients import Derivative, Gradients, gradients_of
+from core.engine.moved_weights import MovedWeights
+from core.engine.parts import Total, parts
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder, within
 from core.engine.tangents import moving, tangent_of
@@ -41,6 +44,8 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     workload = problem.spec.workload
     assert isinstance(workload, Hvp)
     vectors = [problem.own[f"vectors/{name}"] for name in problem.parameters]
+    if problem.parts:
+        return _in_parts(problem, recorder, workload, vectors)
     multiply = _WAYS[workload.mode](problem, recorder)
     if workload.batched:
         product = multiply(vectors, recorder, True)
@@ -54,14 +59,55 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
         recorder.born("gradients")
         products = [torch.zeros_like(vector) for vector in vectors]
         _put(products, 0, product.by_weight)
-        loss, inner = product.loss, within(recorder)
+        loss = product.loss
         del product
-        for position in range(1, last + 1):
-            vector = [vector[position] for vector in vectors]
-            _put(products, position, multiply(vector, inner, position == last).by_weight)
-        recorder.hold("gradients", products)
-        recorder.result(products)
+        _further(multiply, vectors, products, last, recorder)
     return _computed(problem, tuple(products), loss)
+
+
+def _further(
+    multiply: Multiply,
+    vectors: Vectors,
+    products: Sequence[torch.Tensor],
+    last: int,
+    recorder: Recorder,
+    share: float = 1.0,
+) -> None:
+    """Adds the products of all vectors but the first, the last of them at position ``last``."""
+    inner = within(recorder)
+    for position in range(1, last + 1):
+        vector = [vector[position] for vector in vectors]
+        _put(products, position, multiply(vector, inner, position == last).by_weight, share)
+    recorder.hold("gradients", products)
+    recorder.result(products)
+
+
+def _in_parts(
+    problem: Problem, recorder: Recorder, workload: Hvp, vectors: Sequence[torch.Tensor]
+) -> Computed:
+    """The products of the parts, added up in one place."""
+    recorder.born("gradients")
+    products = [torch.zeros_like(vector) for vector in vectors]
+    recorder.hold("gradients", products)
+    depends, total = [False] * len(products), Total(recorder)
+    last = len(problem.units(workload.units(0))) - 1
+    for part in parts(problem, recorder):
+        multiply = _WAYS[workload.mode](part.problem, part.recorder)
+        first = vectors if workload.batched else [vector[0] for vector in vectors]
+        product = multiply(first, part.recorder, last == 0)
+        depends = [
+            known or one is not None for known, one in zip(depends, product.by_weight, strict=True)
+        ]
+        _put(products, ... if workload.batched else 0, product.by_weight, part.share)
+        total.add_loss(product.loss, part)
+        del product
+        if last:
+            with part.recorder.phase(FURTHER):
+                part.recorder.born("gradients")
+                _further(multiply, vectors, products, last, part.recorder, part.share)
+        del multiply  # with the gradient that it keeps
+    found = [one if known else None for one, known in zip(products, depends, strict=True)]
+    return _computed(problem, tuple(found), total.loss)
 
 
 def reverse_over_reverse(problem: Problem, recorder: Recorder) -> Multiply:
@@ -136,24 +182,18 @@ def _finite_difference(problem: Problem, recorder: Recorder) -> Multiply:
     weights = problem.parameters
     recorder.born("other")
     with torch.no_grad():
-        reach = difference_step(tuple(weights.values()))
+        reach = difference_step(tuple(weights.values()), problem.epsilon)
 
     def gradient(
         vector: Vectors, step: torch.Tensor, name: str, recorder: Recorder
     ) -> tuple[Gradients, torch.Tensor]:
         with recorder.phase(name):
-            recorder.born("fast_weights")
-            with torch.no_grad():
-                moved = {
-                    key: torch.addcmul(weight, part, step)
-                    for (key, weight), part in zip(weights.items(), vector, strict=True)
-                }
-            wrt = tuple([tensor.requires_grad_() for tensor in moved.values()])
-            recorder.hold("fast_weights", wrt)
+            moved = MovedWeights(weights, vector, step, recorder)
             recorder.born("activations")
-            loss = _loss_at(problem, recorder, moved)
+            with moved.forgotten():
+                loss = _loss_at(problem, recorder, moved)
             recorder.born("gradients")
-            gradients = gradients_of((loss,), wrt, create_graph=False)
+            gradients = gradients_of((loss,), tuple(weights.values()), create_graph=False)
             _heard(recorder, gradients)
             return gradients, loss.detach().clone()
 
@@ -175,15 +215,15 @@ def _finite_difference(problem: Problem, recorder: Recorder) -> Multiply:
     return multiply
 
 
-def difference_step(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+def difference_step(weights: Sequence[torch.Tensor], precision: float) -> torch.Tensor:
     """How far a central difference reaches: the cube root of the number format's precision, where
     truncation and rounding are balanced (Nocedal and Wright 2006, section 8.1), by the length of
     the weights.
 
     Args:
         weights: where the gradients are taken.
+        precision: of the format that they are computed in.
     """
-    precision: float = torch.finfo(weights[0].dtype).eps
     reach: torch.Tensor = (1 + _length(weights)) * precision ** (1 / 3)
     return reach
 
@@ -207,7 +247,7 @@ def _loss(
 
 
 def _loss_at(
-    problem: Problem, recorder: Recorder, weights: dict[str, torch.Tensor]
+    problem: Problem, recorder: Recorder, weights: Mapping[str, torch.Tensor]
 ) -> torch.Tensor:
     data = problem.data
     assert isinstance(data, Batch)
@@ -263,11 +303,16 @@ def _heard(recorder: Recorder, product: Gradients) -> None:
     recorder.result(present)
 
 
-def _put(products: Sequence[torch.Tensor], position: int, product: Gradients) -> None:
+def _put(
+    products: Sequence[torch.Tensor],
+    position: int | EllipsisType,
+    product: Gradients,
+    share: float = 1.0,
+) -> None:
     with torch.no_grad():
         for room, part in zip(products, product, strict=True):
             if part is not None:
-                room[position].add_(part)  # a sparse one too
+                room[position].add_(part, alpha=share)  # a sparse one too
 
 
 def _computed(problem: Problem, products: Gradients, loss: torch.Tensor) -> Computed:

@@ -40,6 +40,7 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         recorder=recorder,
         step=INNER_STEPS[problem.spec.mitigation.inner_loop],
         staying=_staying(problem),
+        runs=problem.walked_twice,
         heard=heard,
     )
 
@@ -128,9 +129,9 @@ def _task_of_a_head(
         return output(weights[staying:], features(weights[:staying], query_x), True)
 
     return Task(
-        SupportLoss(loss(True), loss(False), head.random),
-        _query_loss(problem, judged, whole, query_y),
-        features=lambda weights: features(weights, support_x),
+        SupportLoss(problem.cast(loss(True)), problem.cast(loss(False)), head.random),
+        problem.cast(_query_loss(problem, judged, whole, query_y)),
+        features=problem.cast(lambda weights: features(weights, support_x)),
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from core.engine.computed import Computed, computed
 from core.engine.data import Batch
 from core.engine.gradients import Derivative, derive
+from core.engine.parts import ByRows, Part, Total, parts
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
 from core.spec.workloads import NestedGradient
@@ -19,14 +20,23 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     workload, data = problem.spec.workload, problem.data
     assert isinstance(workload, NestedGradient)
     assert isinstance(data, Batch)
-    wrt = problem.parameters if workload.wrt == "parameters" else {"x": data.x}
-    derivative = nested_gradients(
-        lambda: problem.loss(problem.parameters, data.x, data.y, recorder),
-        tuple(wrt.values()),
+    wrt = {"x": data.x} if workload.by_inputs else problem.parameters
+    total = ByRows(recorder, data.x) if workload.by_inputs else Total(recorder)
+    for part in parts(problem, recorder):
+        total.add(_of_part(part, workload), part)
+    return computed(total.derivative, wrt, workload.order)
+
+
+def _of_part(part: Part, workload: NestedGradient) -> Derivative:
+    problem, data = part.problem, part.problem.data
+    assert isinstance(data, Batch)
+    wrt = (data.x,) if workload.by_inputs else tuple(problem.parameters.values())
+    return nested_gradients(
+        lambda: problem.loss(problem.parameters, data.x, data.y, part.recorder),
+        wrt,
         workload.order,
-        recorder,
+        part.recorder,
     )
-    return computed(derivative, wrt, workload.order)
 
 
 def nested_gradients(

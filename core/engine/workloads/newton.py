@@ -19,8 +19,9 @@ from core.engine.curvature import dense, flattened, parted, products, solve_damp
 from core.engine.data import Batch
 from core.engine.descent import METHODS, RIVALS, Method, descend
 from core.engine.gradients import gradients_of
+from core.engine.parts import Part, Total, parts
 from core.engine.problem import Problem
-from core.engine.recorder import Recorder, Silent, within
+from core.engine.recorder import Recorder, Silent, prefixed, within
 from core.results.categories import graph_category
 from core.results.charts import LOSS_BY_ITERATION, LOSS_BY_SECONDS, RESIDUAL, Point
 from core.spec.workloads import Newton
@@ -114,7 +115,16 @@ def step(
 
 
 def loss_at(problem: Problem, weights: Weights, recorder: Recorder) -> torch.Tensor:
-    """The same function of the weights each time: with the same random numbers, and without a
+    """The loss of the whole batch, part by part where it is cut; the same function of the weights
+    each time."""
+    total = Total(recorder)
+    for part in parts(problem, within(recorder)):
+        total.add_loss(_of_part(part.problem, weights, recorder), part)
+    return total.loss
+
+
+def _of_part(problem: Problem, weights: Weights, recorder: Recorder) -> torch.Tensor:
+    """The loss of a problem's own examples: with the same random numbers each time, and without a
     trace in the running statistics."""
     data = problem.data
     assert isinstance(data, Batch)
@@ -130,13 +140,19 @@ def _exact(
     found: Found,
     prefix: str,
 ) -> Model:
-    loss, downhill, multiply = _differentiated(problem, weights, 0.0, recorder, prefix)
-    with recorder.phase(f"{prefix}Hessian"):
-        recorder.born("gradients")
-        matrix = dense(multiply, downhill, problem.units(len(downhill)))
-        del multiply
-        recorder.hold("gradients", (matrix,))
-        recorder.result((matrix,))
+    matrix, total = None, Flat(recorder)
+    for part in parts(problem, recorder, prefix):
+        loss, downhill, multiply = _differentiated(part.problem, weights, 0.0, part.recorder)
+        total.add(loss, downhill, part)
+        with part.recorder.phase("Hessian"):
+            recorder.born("gradients")
+            rows = problem.units(len(downhill))
+            matrix = dense(multiply, downhill, rows, matrix, part.share)
+            del multiply, downhill
+            recorder.hold("gradients", (matrix,))
+            part.recorder.result((matrix,))
+    loss, downhill = total.loss, total.vector
+    assert matrix is not None
     with recorder.phase(f"{prefix}solve"):
         recorder.born("other")
         solution = solve_damped(matrix, downhill, workload.damping)
@@ -157,7 +173,9 @@ def _by_conjugate_gradients(
     found: Found,
     prefix: str,
 ) -> Model:
-    loss, downhill, multiply = _differentiated(problem, weights, workload.damping, recorder, prefix)
+    way = _differentiated_in_parts if problem.parts else _differentiated
+    named = prefixed(recorder, prefix)
+    loss, downhill, multiply = way(problem, weights, workload.damping, named)
     with recorder.phase(f"{prefix}solve"):
         recorder.born("other")
         solution = conjugate_gradient(
@@ -182,23 +200,79 @@ _MODELS: dict[str, Callable[[Problem, Weights, Newton, Recorder, Found, str], Mo
 
 
 def _differentiated(
-    problem: Problem, weights: Weights, damping: float, recorder: Recorder, prefix: str
+    problem: Problem,
+    weights: Weights,
+    damping: float,
+    recorder: Recorder,
+    *,
+    create_graph: bool = True,
 ) -> tuple[float | None, torch.Tensor, Multiply]:
     """The loss, its negative gradient, and products with its damped Hessian on one kept graph."""
     wrt = tuple(weights.values())
-    with recorder.phase(f"{prefix}forward"):
+    with recorder.phase("forward"):
         recorder.born("activations")
-        loss = loss_at(problem, weights, recorder)
+        loss = _of_part(problem, weights, recorder)
         recorder.result((loss,))
-    with recorder.phase(f"{prefix}gradient"):
-        recorder.born(graph_category(1))
-        gradients = gradients_of((loss,), wrt, create_graph=True)
+    with recorder.phase("gradient"):
+        recorder.born(graph_category(1) if create_graph else "gradients")
+        gradients = gradients_of((loss,), wrt, create_graph=create_graph)
         value = recorder.number(loss)
         del loss
         downhill = flattened(gradients, wrt).neg_()
         recorder.hold("gradients", (downhill,))
         recorder.result((downhill,))
     return value, downhill, products(gradients, wrt, damping)
+
+
+def _differentiated_in_parts(
+    problem: Problem, weights: Weights, damping: float, recorder: Recorder
+) -> tuple[float | None, torch.Tensor, Multiply]:
+    """The same without a kept graph: each product makes that of one part after the other again."""
+    total = Flat(recorder)
+    for part in parts(problem, recorder):
+        loss, downhill, unused = _differentiated(
+            part.problem, weights, 0.0, part.recorder, create_graph=False
+        )
+        total.add(loss, downhill, part)
+        del downhill, unused
+
+    def multiply(vector: torch.Tensor) -> torch.Tensor:
+        product = torch.mul(vector, damping)
+        for part in parts(problem, within(recorder)):
+            *_, of_part = _differentiated(part.problem, weights, 0.0, within(recorder))
+            product.add_(of_part(vector), alpha=part.share)
+            del of_part
+        return product
+
+    return total.loss, total.vector, multiply
+
+
+class Flat:
+    """The loss and the flat negative gradient of parts, added up by their shares."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._vector: torch.Tensor | None = None
+        self.loss: float | None = None
+
+    def add(self, loss: float | None, vector: torch.Tensor, part: Part) -> None:
+        """Adds what a part has found; what a whole batch has is kept as it is."""
+        if part.is_whole:
+            self.loss, self._vector = loss, vector
+            return
+        self.loss = None if loss is None else (self.loss or 0.0) + part.share * loss
+        if self._vector is None:
+            self._recorder.born("gradients")
+            self._vector = vector * part.share
+            self._recorder.hold("gradients", (self._vector,))
+        else:
+            self._vector.add_(vector, alpha=part.share)
+
+    @property
+    def vector(self) -> torch.Tensor:
+        """The negative gradient."""
+        assert self._vector is not None
+        return self._vector
 
 
 def _line_search(
@@ -214,7 +288,7 @@ def _line_search(
         after, trials = recorder.number(loss), trials + 1
         if after is None or model.loss is None or slope is None:
             return moved, loss
-        rounding = ROUNDING * torch.finfo(loss.dtype).eps * abs(model.loss)
+        rounding = ROUNDING * problem.epsilon * abs(model.loss)
         lowered = after <= model.loss - ENOUGH_DECREASE * length * slope + rounding
         if lowered or trials == MOST_TRIALS:
             found.losses += [after] if found.losses else [model.loss, after]

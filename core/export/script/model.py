@@ -58,6 +58,8 @@ def network(spec: RunSpec) -> Network:
     rewritten = sorted(kind for kind in kinds if way.rewrites(kind))
     by_modules = not (rewritten or _computes_again(spec) or _moves_weights(spec))
     by_modules &= not any(layer.kind in sequences.UNCHAINED for layer in model.leaves)
+    # Autocast needs a function that it can be put around.
+    by_modules &= spec.mitigation.precision != "autocast"
     by_modules &= not (way.by_math_kernel and "multihead_attention" in kinds)
     if by_modules:
         loss = f"{LOSSES[spec.loss]}(network(x), y)"
@@ -129,9 +131,9 @@ def _computes_again(spec: RunSpec) -> bool:
 
 
 def rematerializes_steps(spec: RunSpec) -> bool:
-    """Whether inner steps keep their weights alone and are computed again."""
+    """Whether inner steps, or parts of them, are computed again."""
     unrolls = isinstance(spec.workload, Maml) and spec.workload.unrolls
-    return unrolls and spec.mitigation.inner_loop == "checkpoint"
+    return unrolls and spec.mitigation.inner_loop != "standard"
 
 
 def _moves_weights(spec: RunSpec) -> bool:

@@ -49,7 +49,7 @@ def check(spec: RunSpec, device: torch.device | None = None) -> Check:
             "The result was not checked: even a small copy of this run would take too long."
         )
     try:
-        with _same_random_numbers_afterwards(on), torch.enable_grad():
+        with same_random_numbers_afterwards(on), torch.enable_grad():
             return Checking(copy, on).outcome(*remarks)
     except CheckUnavailable:
         raise
@@ -59,7 +59,8 @@ def check(spec: RunSpec, device: torch.device | None = None) -> Check:
 
 
 @contextlib.contextmanager
-def _same_random_numbers_afterwards(device: torch.device) -> Iterator[None]:
+def same_random_numbers_afterwards(device: torch.device) -> Iterator[None]:
+    """While it is entered, random numbers are drawn that are drawn again afterwards."""
     if device.type == "cpu":
         with torch.random.fork_rng(devices=()):
             yield

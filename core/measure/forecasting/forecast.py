@@ -8,13 +8,21 @@ inner steps and tasks are foretold from few: what a phase holds grows evenly wit
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
 import torch
 
+from core.engine.excerpt import WHOLE, Excerpt
+from core.measure.forecasting.few_parts import (
+    are_many_parts,
+    followed,
+    from_few_parts,
+    sizes,
+)
+from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
 from core.measure.forecasting.few_steps import (
     LONGER,
     SHORT,
@@ -34,13 +42,14 @@ from core.measure.forecasting.few_units import (
 )
 from core.measure.forecasting.overhead import overhead_s
 from core.measure.forecasting.prediction import Unpredictable, predict
+from core.measure.forecasting.seen import Seen, forecast_of, retimed
 from core.measure.machine.devices import describe, resolve
-from core.measure.memory.blocks import LedgerReport
 from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
-from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
-from core.results.memory_timeline import MemoryTimeline, PhaseSpan
-from core.spec.placement import Runs, segments_of
+from core.results.forecast import DeviceMemory, Forecast, Outlook
+from core.results.memory_timeline import MemoryTimeline
+from core.spec.inner_segments import inner_segments, is_cut
+from core.spec.placement import segments_of
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -65,20 +74,11 @@ _TOO_MANY = (
     "What an inner step holds does not grow evenly with the steps, and there are too many of them "
     "to follow each."
 )
+COMPILED: Final = (
+    "How a compiler lays out what it compiles is known once it has, so peak and time come with the "
+    "run."
+)
 _CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One prediction: a report, and what its operations cost.
-
-    Attributes:
-        seconds: of one repetition, None where an operation's time is not known.
-    """
-
-    report: LedgerReport
-    seconds: float | None
-    timeline: MemoryTimeline
 
 
 @contextmanager
@@ -121,12 +121,14 @@ class Forecaster:
             core.spec.declaration.InvalidSpec: this machine has no such device.
         """
         device = _CPU if on is not None else resolve(spec.device)
+        if spec.mitigation.compile:
+            return Outlook(forecast=None, absent=COMPILED)
         torch.set_num_threads(spec.measure.threads)
         kernels = self.kernels(device, spec.measure.threads)
         foreign = on is not None and on.cuda
         cuda = foreign or device.type == "cuda"
         block_bytes = CUDA_BLOCK_BYTES if cuda else 1
-        work = _Work(device, block_bytes, kernels, learn_s, foreign, self._seen)
+        work = _Work(spec, device, block_bytes, kernels, learn_s, foreign, self._seen)
         try:
             forecast, timeline = _forecast(spec, work)
         except Unpredictable as reason:
@@ -163,6 +165,7 @@ class _Work:
 
     def __init__(
         self,
+        whole: RunSpec,
         device: torch.device,
         block_bytes: int,
         kernels: Kernels,
@@ -170,7 +173,7 @@ class _Work:
         foreign: bool,
         known: dict[object, Seen],
     ) -> None:
-        self._device, self._block_bytes = device, block_bytes
+        self._whole, self._device, self._block_bytes = whole, device, block_bytes
         self._kernels, self._learn_s, self._foreign = kernels, learn_s, foreign
         self._seen_before = known
         self._unknown: dict[str, None] = {}
@@ -181,24 +184,21 @@ class _Work:
         """Whether there was no time to learn some operation."""
         return self._untried
 
-    def predict(
-        self, spec: RunSpec, most_units: int | None = None, segments: Runs | None = None
-    ) -> Seen:
-        """One prediction, of exactly this spec or of the first of its like parts.
+    def predict(self, spec: RunSpec, excerpt: Excerpt = WHOLE) -> Seen:
+        """One prediction, of a spec or of an excerpt of it.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
 
         Args:
             spec: a run without problems.
-            most_units: how many like parts are followed at most.
-            segments: where checkpointing cuts the stack, if not where the spec has it cut.
+            excerpt: how much of it is followed.
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units, segments)
+        key = (unnamed, file, self._device, self._block_bytes, excerpt)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units, segments)
+            seen = self._predicted(spec, excerpt)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -206,8 +206,8 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(self, spec: RunSpec, most_units: int | None, segments: Runs | None) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units, segments)
+    def _predicted(self, spec: RunSpec, excerpt: Excerpt) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, excerpt)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -219,9 +219,10 @@ class _Work:
         known = [taken for taken in seconds if taken is not None]
         if len(known) < len(seconds):
             return Seen(report, None, MemoryTimeline())
-        beside = overhead_s(spec, self._kernels) if self._device.type == "cpu" else 0.0
+        # That of the whole run for its short ones too, which are told apart by their numbers alone.
+        beside = overhead_s(self._whole, self._kernels) if self._device.type == "cpu" else 0.0
         spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
-        return Seen(report, spent[-1], _retimed(report.timeline, spent))
+        return Seen(report, spent[-1], retimed(report.timeline, spent))
 
     def _scratch(self, call: Call) -> int | None:
         kernel = self._kernels.known(call)
@@ -260,17 +261,37 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
         except Uneven:
             if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
-    counts = groups(spec)
+    seen = _of_parts(spec, work)
+    return forecast_of(seen, exact=not seen.report.unknown), seen.timeline
+
+
+def _of_parts(spec: RunSpec, work: _Work) -> Seen:
+    """The whole run, from a few parts of its batch where there are many."""
+    counts = sizes(spec)
+    if are_many_parts(counts):
+        try:
+            report, seconds = from_few_parts(counts, lambda most: _of_units(spec, work, most))
+            return Seen(report, seconds, MemoryTimeline())
+        except Uneven:
+            if len(counts) > AT_MOST:
+                raise Unpredictable(TOO_MANY) from None
+    return _of_units(spec, work, None)
+
+
+def _of_units(spec: RunSpec, work: _Work, most_parts: int | None) -> Seen:
+    """A run with so many parts of its batch, from a few vectors, probes or rows of each."""
+    parts = len(sizes(spec)) if most_parts is None else len(followed(sizes(spec), most_parts))
+    counts = groups(spec) * max(parts, 1)
     if are_many(counts):
         try:
-            report, seconds = from_few_units(counts, lambda most: work.predict(spec, most))
-            seen = Seen(report, seconds, MemoryTimeline())
-            return _value(seen, exact=not report.unknown), seen.timeline
+            report, seconds = from_few_units(
+                counts, lambda most: work.predict(spec, Excerpt(most, most_parts))
+            )
+            return Seen(report, seconds, MemoryTimeline())
         except Uneven:
             if sum(counts) > AT_MOST:
                 raise Unpredictable(TOO_MANY) from None
-    seen = work.predict(spec)
-    return _value(seen, exact=not seen.report.unknown), seen.timeline
+    return work.predict(spec, Excerpt(parts=most_parts))
 
 
 def _steps(workload: Maml) -> int:
@@ -281,16 +302,19 @@ def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
     exact = True
     segments = segments_of(spec.as_computed())  # few steps alone would be cut in other places
 
-    def short(steps: int, tasks: int) -> Short:
+    def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = work.predict(spec.model_copy(update={"workload": few}), segments=segments)
+        excerpt = Excerpt(runs=runs, segments=segments)
+        seen = work.predict(spec.model_copy(update={"workload": few}), excerpt)
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
         return Short.of(seen.report, seen.seconds, prefix)
 
     steps, tasks = workload.inner_steps, workload.tasks
-    if steps <= SHORT[-1]:
+    if is_cut(spec):
+        run = _in_runs(spec, steps, short)
+    elif steps <= SHORT[-1]:
         run = short(steps, 1)
     else:
         try:
@@ -314,42 +338,19 @@ def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
     )
 
 
-def _value(seen: Seen, *, exact: bool) -> Forecast:
-    report = seen.report
-    return Forecast(
-        peak_bytes=report.peak_bytes,
-        exact=exact,
-        seconds=seen.seconds,
-        baseline_bytes=report.baseline_bytes,
-        by_category=report.by_category,
-        phases=tuple(
-            ForecastPhase(
-                name=phase.name,
-                peak_bytes=phase.peak_bytes,
-                retained_bytes=phase.retained_bytes,
+def _in_runs(spec: RunSpec, steps: int, short: Callable[..., Short]) -> Short:
+    """One task whose inner steps are cut into runs."""
+    if steps > FOLLOWED:
+        try:
+            return from_few_runs(
+                inner_segments(spec),
+                lambda runs: short(sum(runs), 1, runs),
+                order=spec.workload.derivative_order,
             )
-            for phase in report.phases
-        ),
-    )
-
-
-def _retimed(timeline: MemoryTimeline, spent: Sequence[float]) -> MemoryTimeline:
-    """A curve over operations as one over seconds."""
-
-    def seconds(made: float) -> float:
-        return spent[int(made)]
-
-    return timeline.model_copy(
-        update={
-            "t_s": tuple(seconds(made) for made in timeline.t_s),
-            "phases": tuple(
-                PhaseSpan(
-                    name=phase.name, start_s=seconds(phase.start_s), end_s=seconds(phase.end_s)
-                )
-                for phase in timeline.phases
-            ),
-        }
-    )
+        except Uneven:
+            if steps > _AT_MOST:
+                raise
+    return short(steps, 1)
 
 
 def _here(device: torch.device) -> DeviceMemory | None:

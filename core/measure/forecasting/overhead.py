@@ -6,10 +6,9 @@ computed once, and what its time exceeds that of its operations alone by is shar
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -30,7 +29,11 @@ USUAL_S: Final = 5e-6
 """For an operation of a workload of which there is no small copy: its operations are so large that
 nothing else matters."""
 
-_FEWEST, _MOST, _LONG_ENOUGH_S = 3, 20, 0.04
+_FEWEST, _MOST, _LONG_ENOUGH_S = 4, 20, 0.04
+_FEWEST_OF_LONG, _LONG_S = 2, 0.15
+_STEPS = 2
+"""Inner steps of one task, which cost what those of any other cost."""
+
 
 _known: dict[object, float] = {}
 """Seconds by structure; no process forgets them."""
@@ -59,8 +62,20 @@ def _structure(spec: RunSpec) -> object:
         tuple(layer.kind for layer in spec.model.leaves)
         or tuple(row.layer.kind for row in spec.model.trace()),
         (workload.kind, workload.derivation, inner),
-        spec.mitigation,
+        _about(spec.mitigation.model_dump()),
         (spec.loss, spec.data.kind, spec.measure.threads),
+    )
+
+
+def _about(values: Mapping[str, Any]) -> tuple[object, ...]:
+    """Mitigations, with numbers of parts to a power of two."""
+    return tuple(
+        _about(value)
+        if isinstance(value, Mapping)
+        else value.bit_length()
+        if type(value) is int
+        else value
+        for value in values.values()
     )
 
 
@@ -71,7 +86,7 @@ def _measured(spec: RunSpec, kernels: Kernels) -> float:
     precision = {"mitigation.precision": spec.mitigation.precision}
     with _undisturbed():
         try:
-            problem = prepare(copy.spec.with_changes(precision), torch.device("cpu"))
+            problem = prepare(_shorter(copy.spec).with_changes(precision), torch.device("cpu"))
             calls = _counted(problem)
             seconds = _usual(problem)
         except RuntimeError:
@@ -94,13 +109,29 @@ def _counted(problem: Problem) -> Counter[Call]:
 
 def _usual(problem: Problem) -> float:
     taken: list[float] = []
-    while len(taken) < _FEWEST or (len(taken) < _MOST and sum(taken) < _LONG_ENOUGH_S):
+    while not _are_enough(taken):
         problem.reset()
         start = time.perf_counter()
         computed = compute(problem, Silent())
         taken.append(time.perf_counter() - start)
         del computed
-    return statistics.median(taken)
+    # A busy machine interrupts whatever takes longer than its time slice: half of these, or more.
+    return sorted(taken)[len(taken) // 4]
+
+
+def _are_enough(taken: list[float]) -> bool:
+    if sum(taken) >= _LONG_S:
+        return len(taken) >= _FEWEST_OF_LONG
+    return len(taken) >= _FEWEST and (len(taken) >= _MOST or sum(taken) >= _LONG_ENOUGH_S)
+
+
+def _shorter(spec: RunSpec) -> RunSpec:
+    """One task and few steps of it."""
+    workload = spec.workload
+    if not isinstance(workload, Maml):
+        return spec
+    few = {"inner_steps": min(workload.inner_steps, _STEPS), "tasks": 1}
+    return spec.model_copy(update={"workload": workload.model_copy(update=few)})
 
 
 class _Counting(Watching):

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import (
 from typing_extensions import override
 
 from core.engine import tangents
+from core.engine.excerpt import WHOLE, Excerpt
 from core.engine.problem import prepare
 from core.engine.user_file import UserFileError
 from core.engine.workloads import compute
@@ -23,7 +24,6 @@ from core.measure.memory.blocks import Books
 from core.measure.memory.calls import Call
 from core.measure.memory.ledger import Ledger
 from core.spec.layers import Embedding
-from core.spec.placement import Runs
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
@@ -73,8 +73,7 @@ def predict(
     spec: RunSpec,
     device: torch.device,
     block_bytes: int = 1,
-    most_units: int | None = None,
-    segments: Runs | None = None,
+    excerpt: Excerpt = WHOLE,
 ) -> Books:
     """What the ledger would write down, did the workload run; times are numbers of operations.
 
@@ -82,8 +81,7 @@ def predict(
         spec: a run without problems.
         device: where its tensors would live.
         block_bytes: the allocator rounds every storage up to a multiple of these.
-        most_units: how many like parts of the workload are followed at most.
-        segments: where checkpointing cuts the stack; None leaves that to the spec.
+        excerpt: how much of it is followed.
 
     Raises:
         Unpredictable: an operation's memory depends on the numbers that it works on.
@@ -95,7 +93,7 @@ def predict(
     state = torch.get_rng_state()
     try:
         with QuickFake() if quick else _without_numbers(spec):
-            problem = prepare(spec, device, most_units, segments, trained=False)
+            problem = prepare(spec, device, excerpt, trained=False)
             ledger.register_problem(problem)
             with ledger:
                 computed = compute(problem, ledger)

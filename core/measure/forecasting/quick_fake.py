@@ -45,6 +45,17 @@ _RIGHT: dict[Any, Callable[..., torch.Tensor]] = {
 """WORKAROUND: torch 2.13 says other strides of these than their kernels return for transposed
 operands. A test compares all of ``PLAIN`` with what real operations return."""
 
+_aten = torch.ops.aten
+_WEIGHT_AT = {
+    _aten.native_layer_norm.default: 2,
+    _aten.native_group_norm.default: 1,
+    _aten._native_batch_norm_legit.default: 1,
+    _aten._native_batch_norm_legit.no_stats: 1,
+}
+"""WORKAROUND: under autocast norms take inputs and weights of different formats. torch's mode then
+says that their statistics have the format of the inputs, while kernels keep them in that of the
+weights; and that the gradient by the inputs of group_norm has the format of the weights."""
+
 _returned: dict[Call, tuple[TensorLike | None, ...]] = {}
 """What operations that make new tensors return; shapes, which no process forgets. None stands for
 a gradient that was not asked for."""
@@ -170,6 +181,10 @@ def _worked_out(
         output, given = _on_meta(func, args, keywords), dict[int, torch.Tensor]()
     else:
         output, given = _in_torchs_mode(func, args, keywords)
+    right = _in_right_formats(func, args, output)
+    if right is not output:
+        output = right
+        given.clear()  # the storages that were given for arguments may be those of results by now
     if func is RECURRENT and torch.is_grad_enabled():
         # WORKAROUND: torch's mode leaves the workspace empty; the kernel's true size comes later.
         output = (*output[:3], torch.empty(1, dtype=torch.uint8, device="meta"))
@@ -191,6 +206,21 @@ def _worked_out(
             [None if tensor is None else _like(func, tensor) for tensor in outputs]
         )
     return _with_tensors(output, own)
+
+
+def _in_right_formats(func: Any, args: tuple[Any, ...], output: Any) -> Any:
+    """The outputs of a norm in the formats that kernels give them."""
+    gradient = output[0] if func is _aten.native_group_norm_backward.default else None
+    if gradient is not None and gradient.dtype != args[1].dtype:
+        return (_in_format(gradient, args[1].dtype), *output[1:])
+    weight = args[_WEIGHT_AT[func]] if func in _WEIGHT_AT else None
+    if weight is None or weight.dtype == args[0].dtype:
+        return output
+    return (output[0], *[_in_format(statistic, weight.dtype) for statistic in output[1:]])
+
+
+def _in_format(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype, device="meta")
 
 
 def _on_meta(func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:

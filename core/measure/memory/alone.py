@@ -64,7 +64,10 @@ class Allocated(NamedTuple):
 def made_small(call: Call) -> Call:
     """The same call on small tensors, where its scratch memory does not depend on the size."""
     sparse = any(tensor.entries is not None for tensor in call.tensors())
-    if sparse or call.base_name not in POINTWISE:
+    # Operands of other formats than the result's are copied as a whole before it is computed.
+    real = [tensor for tensor in call.tensors() if tensor.size and tensor.dtype.is_floating_point]
+    mixed = len({tensor.dtype for tensor in real}) > 1
+    if sparse or mixed or call.base_name not in POINTWISE:
         return call
     return Call(
         call.operation,

@@ -12,6 +12,7 @@ from core.spec.derivation import Derivation
 from core.spec.mitigations import Mitigation
 from core.spec.models import Model
 from core.spec.workloads.base import WorkloadSpec
+from core.spec.workloads.eigenvalues import eigenvalue_misfits
 
 
 class Adversarial(WorkloadSpec):
@@ -73,6 +74,7 @@ class Adversarial(WorkloadSpec):
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         if self.method != "second_order":
             return
+        yield from eigenvalue_misfits(mitigation, self.method)
         for place, row in model.outline():
             if row.layer.kind == "batch_norm":
                 yield Problem(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from core.spec.declaration import Problem, Spec
 from core.spec.derivation import Derivation
 from core.spec.mitigations import Mitigation
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 
 Examples = Literal["batch", "tasks", "halves"]
 """What a workload computes on: one batch, tasks of a support and a query set, or a batch to train
@@ -50,6 +51,11 @@ class WorkloadSpec(Spec):
         """Whether the loss is asked for at other weights than the initial ones."""
         return False
 
+    @property
+    def unrolls(self) -> bool:
+        """Whether the graph of inner steps is kept, to be differentiated."""
+        return False
+
     def computed_model(self, model: Model) -> Model:
         """The model that is computed with: the given one, or one with other layers in places."""
         return model
@@ -70,9 +76,39 @@ class WorkloadSpec(Spec):
         return False
 
     @property
+    def approximates(self) -> str:
+        """What is approximated, words that follow "approximates"; empty where the answer is exact
+        in all but rounding."""
+        return ""
+
+    def exactly(self) -> Self:
+        """The workload that computes what this one approximates; itself where it is exact."""
+        return self
+
+    @property
+    def undivided(self) -> str:
+        """Why its examples are not computed in parts, words that follow what was given; empty where
+        they can be."""
+        return ""
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether its examples can be computed in parts, one after the other."""
+        return not self.undivided
+
+    @property
     def may_end_early(self) -> str:
         """Why less time may be needed than is foretold, a sentence; empty where it may not."""
         return ""
+
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        """Other ways to the same answer or near it, which may cost less.
+
+        Args:
+            parameters: trainable numbers of the model.
+        """
+        del parameters
+        yield from ()
 
     def graphs(self, mitigation: Mitigation) -> int:
         """How many passes through the model are kept at once, to be differentiated.

@@ -13,6 +13,7 @@ from core.spec.layers import ALPHA, Embedding, LayerSpec, Mixed, keyed
 from core.spec.mitigations import Mitigation
 from core.spec.model import StackModel
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 from core.spec.workloads.base import Examples, WorkloadSpec
 
 SEARCHED: Final = (
@@ -91,6 +92,23 @@ class Darts(WorkloadSpec):
 
     @property
     @override
+    def undivided(self) -> str:
+        return (
+            "the training step in the middle needs the whole training half; a smaller "
+            "data.batch_size needs less"
+        )
+
+    @property
+    @override
+    def approximates(self) -> str:
+        return "" if self.is_exact else "the architecture gradient through the training step"
+
+    @override
+    def exactly(self) -> Darts:
+        return self.model_copy(update={"order": 2, "method": "exact"})
+
+    @property
+    @override
     def derivation(self) -> Derivation:
         return Derivation(2 if self.is_exact else 1)
 
@@ -108,6 +126,17 @@ class Darts(WorkloadSpec):
             return model
         layers = tuple(_searched(layer) for layer in model.layers)
         return model.model_copy(update={"layers": layers})
+
+    @override
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        if self.is_exact:
+            near = "the second derivative as a difference of two gradients"
+            yield Alternative({"method": "finite_difference"}, "finite difference", near)
+        elif self.order == 2:
+            yield Alternative({"method": "exact"}, "exact")
+        if self.order == 2:
+            near = "the gradient at the weights as they are"
+            yield Alternative({"order": 1}, "first order", near)
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:

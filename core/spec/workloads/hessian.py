@@ -12,8 +12,11 @@ from core.spec.declaration import Problem, declare
 from core.spec.derivation import Derivation
 from core.spec.mitigations import Mitigation
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 from core.spec.workloads.base import WorkloadSpec
 from core.spec.workloads.batching import batching_misfits
+
+_CHUNKS = (8, 32, 128, 512)
 
 
 class Hessian(WorkloadSpec):
@@ -50,6 +53,14 @@ class Hessian(WorkloadSpec):
                 "it."
             )
         return f"{never}."
+
+    @override
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        if self.method != "rows":
+            yield Alternative({"method": "rows"}, "one row after the other")
+        for count in _CHUNKS:
+            if count <= parameters and (self.method, self.chunk_size) != ("vmap", count):
+                yield Alternative({"method": "vmap", "chunk_size": count}, f"{count} rows at once")
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:

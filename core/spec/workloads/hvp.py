@@ -13,6 +13,7 @@ from core.spec.declaration import Problem, declare
 from core.spec.derivation import Derivation, Tangents
 from core.spec.mitigations import Mitigation
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 from core.spec.workloads.base import WorkloadSpec
 from core.spec.workloads.batching import batching_misfits
 
@@ -22,6 +23,8 @@ _DERIVATIONS = {
     "reverse_over_forward": Derivation(2, "inside"),
     "finite_difference": Derivation(1),
 }
+
+_DIFFERENCES = "finite_difference"
 
 _TANGENTLESS: Mapping[tuple[str, Tangents], tuple[str, str]] = MappingProxyType(
     {
@@ -69,7 +72,17 @@ class Hvp(WorkloadSpec):
     @property
     @override
     def takes_differences(self) -> bool:
-        return self.mode == "finite_difference"
+        return self.mode == _DIFFERENCES
+
+    @property
+    @override
+    def approximates(self) -> str:
+        return "the product of the Hessian with a vector" if self.takes_differences else ""
+
+    @override
+    def exactly(self) -> Hvp:
+        exact = {"mode": "reverse_over_reverse"} if self.takes_differences else {}
+        return self.model_copy(update=exact)
 
     @property
     @override
@@ -80,6 +93,17 @@ class Hvp(WorkloadSpec):
     @override
     def moves_weights(self) -> bool:
         return self.mode != "reverse_over_reverse"
+
+    @override
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        for mode in _DERIVATIONS:
+            words = mode.replace("_", " ")
+            near = "products as differences of two gradients" if mode == _DIFFERENCES else ""
+            if mode != self.mode or self.batched:
+                yield Alternative({"mode": mode, "batched": False}, words, near)
+        if self.vectors > 1 and not self.batched:
+            changes = {"mode": "reverse_over_reverse", "batched": True}
+            yield Alternative(changes, "all vectors at once")
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:

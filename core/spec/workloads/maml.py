@@ -11,9 +11,10 @@ from typing_extensions import override
 
 from core.spec.declaration import LARGEST_WHOLE, Problem, declare
 from core.spec.derivation import FIRST_WRONG_ORDER, Derivation
-from core.spec.mitigations import Mitigation
+from core.spec.mitigations import IN_SEGMENTS, Mitigation
 from core.spec.model import StackModel
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 from core.spec.workloads.base import Examples, WorkloadSpec
 
 HIGHEST_META_ORDER: Final = 4
@@ -41,6 +42,15 @@ _ORDERS: Final[Mapping[str, _Orders]] = MappingProxyType(
         "imaml": _Orders(2, 2, "solves a linear system with the Hessian"),
     }
 )
+
+
+_NEAR: Final = (
+    ("maml", 1, "first-order MAML", "the meta-gradient without second derivatives"),
+    ("anil", 2, "ANIL", "adaptation of the last layer alone"),
+    ("reptile", 1, "Reptile", "the way to the adapted weights"),
+    ("imaml", 2, "iMAML", "the implicit meta-gradient of steps held near their start"),
+)
+"""What is taken in place of the exact meta-gradient: variant, order, name, what it computes."""
 
 
 class Maml(WorkloadSpec):
@@ -159,14 +169,41 @@ class Maml(WorkloadSpec):
         return Derivation(self.order)
 
     @property
+    @override
     def unrolls(self) -> bool:
-        """Whether the graph of the inner steps is kept, to be differentiated."""
         return self.order >= 2 and self.variant != "imaml"
 
     @property
     def needs_dense_gradients(self) -> bool:
         """Whether a sparse embedding's gradient would be wrong, or not taken."""
         return self.order >= FIRST_WRONG_ORDER or self.variant == "imaml"
+
+    @property
+    @override
+    def undivided(self) -> str:
+        return (
+            "its tasks are computed one after the other and added up already; a smaller "
+            "workload.support and workload.query need less, and so does mitigation.inner_loop"
+        )
+
+    @property
+    @override
+    def approximates(self) -> str:
+        if self.order >= 2 and self.variant == "maml":
+            return ""
+        return "the meta-gradient of MAML through all inner steps"
+
+    @override
+    def exactly(self) -> Maml:
+        if not self.approximates:
+            return self
+        return self.model_copy(update={"variant": "maml", "order": max(self.order, 2)})
+
+    @override
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        if (self.variant, self.order) == ("maml", 2):
+            for variant, order, words, near in _NEAR:
+                yield Alternative({"variant": variant, "order": order}, words, near)
 
     @override
     def graphs(self, mitigation: Mitigation) -> int:
@@ -200,11 +237,22 @@ class Maml(WorkloadSpec):
                 f"workload.test_tasks: {self.test_tasks} was given, but workload.outer_steps is 0, "
                 "so that nothing is trained; allowed: 0.",
             )
+        yield from self._misfit_of_segments(mitigation)
         if self.variant == "imaml" and self.regularisation == 0:
             yield Problem(
                 ("workload", "regularisation"),
                 'workload.regularisation: 0 was given; the variant "imaml" divides by it; '
                 "allowed: a number above 0.",
+            )
+
+    def _misfit_of_segments(self, mitigation: Mitigation) -> Iterator[Problem]:
+        segments = mitigation.inner_segments
+        is_cut = self.unrolls and mitigation.inner_loop in IN_SEGMENTS
+        if is_cut and segments != "auto" and segments > self.inner_steps:
+            yield Problem(
+                ("mitigation", "inner_segments"),
+                f"mitigation.inner_segments: {segments} was given; allowed: at most the number of "
+                f"inner steps, {self.inner_steps}.",
             )
 
     @override

@@ -12,7 +12,9 @@ from core.spec.derivation import Derivation
 from core.spec.layers import Embedding
 from core.spec.mitigations import Mitigation
 from core.spec.models import Model
+from core.spec.workloads.alternative import Alternative
 from core.spec.workloads.base import WorkloadSpec
+from core.spec.workloads.eigenvalues import eigenvalue_misfits
 
 
 class Newton(WorkloadSpec):
@@ -73,7 +75,18 @@ class Newton(WorkloadSpec):
         )
 
     @override
+    def alternatives(self, parameters: int) -> Iterator[Alternative]:
+        if self.method == "cg":
+            # Its steps follow another rule where the Hessian has negative eigenvalues.
+            yield Alternative({"method": "exact"}, "the whole Hessian", "steps by its eigenvalues")
+        else:
+            near = "steps by conjugate gradients, ended at a tolerance"
+            yield Alternative({"method": "cg"}, "conjugate gradients", near)
+
+    @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
+        if self.method == "exact":
+            yield from eigenvalue_misfits(mitigation, self.method)
         for index, layer in enumerate(model.layers):
             if isinstance(layer, Embedding) and layer.sparse:
                 yield Problem(

@@ -106,7 +106,7 @@ def test_that_the_error_of_differences_falls_with_the_square_of_the_step(
     right = flat_products(result_of(products("reverse_over_reverse")))
     errors = []
     for step in (1e-1, 1e-2, 1e-3):
-        monkeypatch.setattr(hvp, "difference_step", lambda _, s=step: torch.tensor(s).double())
+        monkeypatch.setattr(hvp, "difference_step", lambda *_, s=step: torch.tensor(s).double())
         found = flat_products(result_of(products("finite_difference")))
         errors.append(oracles.relative_error([found], [right]))
 

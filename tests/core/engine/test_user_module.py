@@ -92,7 +92,11 @@ def test_that_a_module_takes_the_memory_of_a_stack_to_the_byte(
     workload: dict[str, Any], tmp_path
 ) -> None:
     own = own_spec(written(tmp_path, NETWORK), workload=workload)
-    assert peak(prepare(own, CPU)) == peak(prepare(stack_of(own), CPU))
+    module, stack = prepare(own, CPU), prepare(stack_of(own), CPU)
+    # A module has all weights at once in its forward computation, moved ones too.
+    moved = workload.get("mode") == "finite_difference"
+    weights = sum(parameter.nbytes for parameter in module.parameters.values())
+    assert 0 <= peak(module) - peak(stack) <= (weights if moved else 0)
 
 
 def test_that_an_inner_loop_in_checkpoints_gives_the_same_and_takes_the_same(tmp_path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.export.script.model import Network
+from core.export.script.parts import are_parts, of_part, parts
+from core.export.script.precision import coarsest_format
 from core.export.script.workloads.loss_at import loss_at
 from core.spec.run import RunSpec
 from core.spec.workloads import Hvp
@@ -35,15 +37,26 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     assert isinstance(workload, Hvp)
     seed = np.random.SeedSequence((spec.measure.seed, VECTORS)).generate_state(1)[0]
     yield _VECTORS.replace("NUMBER", str(seed))
+    if are_parts(spec):
+        yield parts(spec, network)
+        for block in _products(spec, workload, network):
+            yield of_part(block, network)
+        yield _ALL_IN_PARTS if workload.batched else _IN_PARTS
+        return
+    yield from _products(spec, workload, network)
+    if not workload.batched:
+        yield _ONE if workload.vectors == 1 else _MANY
+
+
+def _products(spec: RunSpec, workload: Hvp, network: Network) -> Iterator[str]:
     if workload.batched:
         yield _ALL_AT_ONCE.replace("LOSS", network.loss)
-        return
-    if workload.mode == "reverse_over_reverse":
+    elif workload.mode == "reverse_over_reverse":
         yield _REVERSE_OVER_REVERSE.replace("LOSS", network.loss)
     else:
         yield loss_at(network)
-        yield from _PRODUCTS[workload.mode]
-    yield _ONE if workload.vectors == 1 else _MANY
+        for block in _PRODUCTS[workload.mode]:
+            yield block.replace("finfo(DTYPE)", f"finfo({coarsest_format(spec)})")
 
 
 _VECTORS = """\
@@ -109,13 +122,43 @@ def length(tensors):
     return torch.linalg.vector_norm(lengths)
 
 
+class Moved:
+    """The weights a step along a vector away, made whenever they are used and kept by nobody:
+    autograd keeps what it takes to make them again. Gradients by them are those by the weights."""
+
+    def __init__(self, vector, step):
+        self.vector, self.step, self.made = vector, step, {}
+
+    def make(self, i):
+        return torch.addcmul(parameters[i], self.vector[i], self.step)
+
+    def __getitem__(self, place):
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(parameters)))]
+        moved = self.make(place)
+        self.made[moved.untyped_storage()._cdata] = weakref.ref(moved), place
+        return moved
+
+    def pack(self, tensor):
+        moved, i = self.made.get(tensor.untyped_storage()._cdata, (None, 0))
+        if moved is None or moved() is None:
+            return tensor.detach()  # an output that its own node kept would never be freed
+        return i, tensor.size(), tensor.stride(), tensor.storage_offset()
+
+    def unpack(self, kept):
+        if isinstance(kept, torch.Tensor):
+            return kept
+        i, *part = kept
+        with torch.no_grad():
+            return self.make(i).as_strided(*part)
+
+
 def gradient_beside(vector, step):
     """The gradient and the loss a step along the vector away."""
-    with torch.no_grad():
-        moved = [torch.addcmul(w, v, step) for w, v in zip(parameters, vector)]
-    moved = [w.requires_grad_() for w in moved]
-    total = loss_at(moved)
-    return torch.autograd.grad(total, moved), total.detach().clone()
+    moved = Moved(vector, step)
+    with saved_tensors_hooks(moved.pack, moved.unpack):
+        total = loss_at(moved)
+    return torch.autograd.grad(total, parameters), total.detach().clone()
 
 
 def product(vector, reach):
@@ -173,4 +216,32 @@ def compute():
     del product
     for i in range(1, VECTORS):
         put(found, i, next(multiplied)[1])
+    return value, found'''
+
+_IN_PARTS = '''\
+def compute():
+    """The loss and the products, part after part, added up by their shares of the examples."""
+    found, value = [torch.zeros_like(v) for v in vectors], None
+    for part, _, share in parts():
+        i = 0
+        for total, product in products(*part):
+            for room, h in zip(found, product):
+                if h is not None:
+                    room[i].add_(h, alpha=share)
+            if i == 0:
+                value = added(value, total, share)
+            del total, product, h  # not kept beside the next one
+            i += 1
+    return value, found'''
+
+_ALL_IN_PARTS = '''\
+def compute():
+    """The loss and the products, part after part, added up by their shares of the examples."""
+    found, value = [torch.zeros_like(v) for v in vectors], None
+    for part, _, share in parts():
+        total, products = compute_part(*part)
+        for room, h in zip(found, products):
+            room.add_(h, alpha=share)
+        value = added(value, total, share)
+        del total, products, h  # not kept beside the next part's
     return value, found'''

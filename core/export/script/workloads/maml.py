@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from core.export.script.model import Network, rematerializes_steps
 from core.export.script.source import call
+from core.export.script.workloads import inner_loop
 from core.export.script.workloads.meta_variants import (
     PROXIMAL_STEP,
     SOLVE,
@@ -43,6 +44,7 @@ def constants(spec: RunSpec) -> Iterator[str]:
         yield f"CG_ITERATIONS = {workload.cg_iterations}"
     if workload.order > META_GRADIENT:
         yield f"ORDER = {workload.order}"
+    yield from inner_loop.constants(spec)
 
 
 def source(spec: RunSpec, network: Network) -> Iterator[str]:
@@ -54,7 +56,7 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     if workload.variant == "imaml":
         yield PROXIMAL_STEP
     elif rematerializes_steps(spec):
-        yield _rematerialized_step(network)
+        yield from inner_loop.definitions(spec, network)
     else:
         step = _STEP if workload.unrolls else _DETACHED_STEP
         yield step.replace("loss(", "head_loss(") if network.head else step
@@ -82,68 +84,18 @@ def step(weights, x, y):
     return [w.requires_grad_() for w in stepped]'''
 
 
-def _rematerialized_step(network: Network) -> str:
-    """A step that keeps its weights alone; with ``step`` it makes two definitions."""
-    update, first, again = "", "", ""
-    if network.updates:
-        update, first, again = ", update", ", update=True", ", update=False"
-    replayed = network.replay if network.random else "again"
-    if network.head:
-        replayed = "replayed(again)" if network.head_random else "again"
-        return f'''\
-def descend(weights, x, y, create_graph{update}):
-    """The head's weights after one step of gradient descent on features x."""
-    total = [head_loss(weights, x, y{update})]
-    gradients = torch.autograd.grad(total, weights, create_graph=create_graph)
-    del total
-    return [torch.add(w, g, alpha=-INNER_RATE) for w, g in zip(weights, gradients)]
-
-
-def step(weights, x, y):
-    """The same, of which gradients of every order keep the weights and the features alone."""
-
-    def first(*tensors):
-        *weights, x = tensors
-        return descend(weights, x, y, create_graph=False{first})
-
-    def again(*tensors):
-        *weights, x = tensors
-        return descend(weights, x, y, create_graph=True{again})
-
-    return rematerialize(first, *weights, x, again={replayed})'''
-    return f'''\
-def descend(weights, x, y, create_graph{update}):
-    """The weights after one step of gradient descent."""
-    total = [loss(weights, x, y{update})]
-    gradients = torch.autograd.grad(total, weights, create_graph=create_graph)
-    del total
-    return [torch.add(w, g, alpha=-INNER_RATE) for w, g in zip(weights, gradients)]
-
-
-def step(weights, x, y):
-    """The same, of which gradients of every order keep the weights alone."""
-
-    def first(*weights):
-        return descend(weights, x, y, create_graph=False{first})
-
-    def again(*weights):
-        return descend(weights, x, y, create_graph=True{again})
-
-    return rematerialize(first, *weights, again={replayed})'''
-
-
 def _task_loss(spec: RunSpec, network: Network) -> str:
     head = [
         "def task_loss(support_x, support_y, query_x, query_y):",
         '    """The loss on the query set after some steps on the support set."""',
     ]
     if not network.head:
-        lines = ["    weights = parameters", *_loop("support_x", "support_y")]
+        lines = ["    weights = parameters", *inner_loop.loop(spec, "support_x", "support_y")]
         return "\n".join([*head, *lines, "    return loss(weights, query_x, query_y)"])
     lines = [
         *_body(spec, network),
         "    x = features(body, support_x)",
-        *_loop("x", "support_y"),
+        *inner_loop.loop(spec, "x", "support_y"),
         "    del x",
         "    return loss([*body, *weights], query_x, query_y)",
     ]
@@ -153,20 +105,16 @@ def _task_loss(spec: RunSpec, network: Network) -> str:
 def _adapt(spec: RunSpec, network: Network) -> str:
     head = ["def adapt(x, y):", '    """The weights after some steps on the support set."""']
     if not network.head:
-        lines = ["    weights = parameters", *_loop("x", "y"), "    return weights"]
+        lines = ["    weights = parameters", *inner_loop.loop(spec, "x", "y"), "    return weights"]
         return "\n".join([*head, *lines])
     lines = [
         *_body(spec, network),
         "    with torch.no_grad():",
         "        x = features(body, x)",
-        *_loop("x", "y"),
+        *inner_loop.loop(spec, "x", "y"),
         "    return [*body, *weights]",
     ]
     return "\n".join([*head, *lines])
-
-
-def _loop(x: str, y: str) -> list[str]:
-    return ["    for _ in range(INNER_STEPS):", f"        weights = step(weights, {x}, {y})"]
 
 
 def _body(spec: RunSpec, network: Network) -> list[str]:

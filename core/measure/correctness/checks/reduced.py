@@ -10,6 +10,7 @@ from typing import Any
 from core.engine.user_trial import completed
 from core.spec.data import DigitsData, SyntheticData
 from core.spec.declaration import declared_field, dotted
+from core.spec.inner_segments import is_cut
 from core.spec.layers import GRU, LSTM, Embedding, LayerSpec, TransformerEncoderLayer, keyed, leaves
 from core.spec.layers.base import LayerRow
 from core.spec.python_model import PythonModel, UserLayer
@@ -19,9 +20,13 @@ from core.spec.workloads import Maml
 _BATCH = 8
 """Examples: of both sets together, where a network sees two."""
 
+_PARTS = 3
+"""Parts of a batch, which are not equal where it has as many examples as it may."""
+
 _TASKS = 2
 _INNER_STEPS = 3
 _INNER_STEPS_OF_HIGH_ORDERS = 2
+_INNER_SEGMENTS = 2
 _CG_ITERATIONS = 4
 _MOST: Mapping[str, Mapping[str, int]] = {
     "hvp": {"vectors": 3},
@@ -112,6 +117,22 @@ def reduced(spec: RunSpec) -> Copy | None:
     return cheapest if cheapest.weights <= _AFFORDABLE_WEIGHTS else None
 
 
+def whole_or_reduced(spec: RunSpec) -> Copy | None:
+    """The run itself in 64 bits where its exact answer is cheap, else what ``reduced`` gives.
+
+    Raises:
+        core.engine.user_file.UserFileError: the user's own model cannot be used.
+    """
+    whole = completed(spec.with_changes({"mitigation.precision": "float64"}))
+    exactly = whole.model_copy(update={"workload": whole.workload.exactly()})
+    is_cheap = all(
+        not one.problems() and Copy(one, "", _loss_s(one)).result_s <= _CHEAP_S
+        for one in (whole, exactly)
+    )
+    copy = Copy(whole, "the whole run", _loss_s(whole))
+    return copy if is_cheap and copy.weights <= _FEW_WEIGHTS else reduced(spec)
+
+
 def _candidates(spec: RunSpec) -> Iterator[RunSpec]:
     few = _few_examples(spec)
     if isinstance(spec.model, PythonModel):
@@ -121,7 +142,7 @@ def _candidates(spec: RunSpec) -> Iterator[RunSpec]:
 
 
 def _few_examples(spec: RunSpec) -> RunSpec:
-    changes: dict[str, Any] = {"mitigation.precision": "float64"}
+    changes: dict[str, Any] = {"mitigation.precision": "float64", "mitigation.compile": False}
     workload = spec.workload
     if isinstance(workload, Maml):
         ways = spec.data.ways if isinstance(spec.data, DigitsData) else 1
@@ -134,8 +155,12 @@ def _few_examples(spec: RunSpec) -> RunSpec:
             "workload.inner_steps": min(workload.inner_steps, steps),
             "workload.cg_iterations": min(workload.cg_iterations, _CG_ITERATIONS),
         }
+        if is_cut(spec):
+            # One run at least is walked twice.
+            changes["mitigation.inner_segments"] = min(workload.inner_steps, _INNER_SEGMENTS)
     else:
         changes["data.batch_size"] = min(spec.data.batch_size, _BATCH)
+        changes["mitigation.accumulation"] = min(spec.mitigation.accumulation, _PARTS)
         for name, most in _MOST.get(workload.kind, {}).items():
             changes[f"workload.{name}"] = min(getattr(workload, name), most)
     return spec.with_changes(changes)
@@ -292,6 +317,9 @@ def _extent(spec: RunSpec, copy: RunSpec) -> str:
         ]
     else:
         words.append(_share(copy.data.batch_size, spec.data.batch_size, "batch"))
+        if spec.mitigation.accumulation > 1:
+            parts = copy.mitigation.accumulation
+            words.append(_share(parts, spec.mitigation.accumulation, "parts"))
         for name in _in_effect(spec):
             words.append(_share(getattr(copy.workload, name), getattr(spec.workload, name), name))
     return ", ".join(words)

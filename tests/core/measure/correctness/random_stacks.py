@@ -3,6 +3,7 @@
 import json
 import random
 
+from core.spec.mitigations import INNER_LOOPS
 from core.spec.run import RunSpec
 
 _Layer = dict[str, object]
@@ -83,7 +84,7 @@ def _draw(numbers: random.Random, seed: int) -> RunSpec:
         "workload": workload,
         "mitigation": {
             "checkpointing": {"kind": numbers.choice(["none", "torch", "rematerialize"])},
-            "inner_loop": numbers.choice(["standard", "checkpoint"]),
+            "inner_loop": numbers.choice(INNER_LOOPS),
         },
         "measure": {"seed": seed},
     }

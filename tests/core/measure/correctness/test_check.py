@@ -14,6 +14,7 @@ from core.measure.correctness.checks import network
 from core.results.measurement import Check
 from core.spec import layers as kinds
 from core.spec.derivation import Derivation
+from core.spec.mitigations import INNER_LOOPS
 from core.spec.presets import Preset, presets
 from core.spec.run import RunSpec
 from tests.core.engine.test_layers import CASES, CURVE, IMAGE, LINE
@@ -71,7 +72,7 @@ def test_that_every_kind_of_layer_passes_at_every_order_with_every_checkpointing
         )
 
 
-@pytest.mark.parametrize("inner_loop", ["standard", "checkpoint"])
+@pytest.mark.parametrize("inner_loop", INNER_LOOPS)
 @pytest.mark.parametrize("checkpointing", CHECKPOINTINGS)
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_that_every_form_of_maml_passes(order: int, checkpointing: str, inner_loop: str) -> None:

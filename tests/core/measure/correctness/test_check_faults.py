@@ -25,6 +25,7 @@ from core.measure.correctness.check import check
 from core.results.measurement import Check
 from core.spec import derivation
 from core.spec.layers import LayerSpec
+from core.spec.mitigations import INNER_LOOPS
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 from tests.core.measure.correctness.checked_specs import Layers, spec
@@ -237,7 +238,7 @@ def test_that_a_recurrence_that_begins_elsewhere_is_found(
 # ----------------------------------------------------------------------------------------- MAML
 
 
-@pytest.mark.parametrize("inner", ["standard", "checkpoint"])
+@pytest.mark.parametrize("inner", INNER_LOOPS)
 @pytest.mark.parametrize("order", META_ORDERS)
 def test_that_inner_steps_uphill_are_found(order: int, inner: str, monkeypatch: Patch) -> None:
     right = inner_loop._stepped
@@ -251,7 +252,7 @@ def test_that_inner_steps_uphill_are_found(order: int, inner: str, monkeypatch: 
 
 
 @pytest.mark.parametrize("checkpointing", CHECKPOINTINGS)
-@pytest.mark.parametrize("inner", ["standard", "checkpoint"])
+@pytest.mark.parametrize("inner", INNER_LOOPS)
 @pytest.mark.parametrize("order", META_ORDERS)
 def test_that_a_little_too_much_by_one_tensor_in_inner_steps_is_found(
     order: int, inner: str, checkpointing: str, monkeypatch: Patch
@@ -261,7 +262,7 @@ def test_that_a_little_too_much_by_one_tensor_in_inner_steps_is_found(
     assert_found(spec(order, "maml", inner_loop=inner, checkpointing=checkpointing))
 
 
-@pytest.mark.parametrize("inner", ["standard", "checkpoint"])
+@pytest.mark.parametrize("inner", INNER_LOOPS)
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_that_detached_inner_gradients_are_found(
     order: int, inner: str, monkeypatch: Patch
@@ -278,6 +279,35 @@ def test_that_detached_inner_gradients_are_found(
     assert_found(spec(order, "maml", inner_loop=inner), "Order 2")
 
 
+@pytest.mark.parametrize("inner", [way for way in INNER_LOOPS if way != "standard"])
+@pytest.mark.parametrize("order", [2, 3])
+def test_that_a_little_too_much_in_gradients_taken_again_is_found(
+    order: int, inner: str, monkeypatch: Patch
+) -> None:
+    """The steps are right; what they are differentiated by is not."""
+    right = inner_loop._gradients
+
+    def wrong(*given, graph: bool) -> Gradients:
+        found = right(*given, graph=graph)
+        return tuple(g * (1 + LITTLE) for g in found if g is not None) if graph else found
+
+    monkeypatch.setattr(inner_loop, "_gradients", wrong)
+
+    assert_found(spec(order, "maml", inner_loop=inner), "Order 2")
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_that_inner_gradients_taken_for_constants_are_found(order: int, monkeypatch: Patch) -> None:
+    right = inner_loop._depending
+    monkeypatch.setattr(
+        inner_loop,
+        "_depending",
+        lambda values, tensors: right([value.detach() for value in values], tensors),
+    )
+
+    assert_found(spec(order, "maml", inner_loop="saved_gradient"), "Order 2")
+
+
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_that_inner_steps_without_a_graph_are_found(order: int, monkeypatch: Patch) -> None:
     monkeypatch.setitem(inner_loop.INNER_STEPS, "standard", inner_loop.detached_step)
@@ -285,7 +315,7 @@ def test_that_inner_steps_without_a_graph_are_found(order: int, monkeypatch: Pat
     assert not check(spec(order, "maml"), CPU).passed
 
 
-@pytest.mark.parametrize("inner", ["standard", "checkpoint"])
+@pytest.mark.parametrize("inner", INNER_LOOPS)
 @pytest.mark.parametrize("order", META_ORDERS)
 def test_that_a_layer_that_ignores_the_fast_weights_is_found(
     order: int, inner: str, monkeypatch: Patch

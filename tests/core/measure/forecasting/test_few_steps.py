@@ -9,6 +9,7 @@ from core.measure.forecasting.few_steps import Short, Uneven, checked, far, move
 from core.measure.forecasting.forecast import Forecaster
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import Forecast
+from core.spec.mitigations import INNER_LOOPS
 from core.spec.run import RunSpec
 from tests.core.measure.memory.exactness import FORECASTER, run_of
 from tests.core.measure.memory.test_exactness import STACKS
@@ -47,7 +48,7 @@ def test_that_it_is_what_following_every_step_gives(
     assert_equal(few, followed(spec, monkeypatch))
 
 
-@pytest.mark.parametrize("inner_loop", ["standard", "checkpoint"])
+@pytest.mark.parametrize("inner_loop", INNER_LOOPS)
 @pytest.mark.parametrize("checkpointing", ["none", "torch", "rematerialize"])
 def test_that_it_holds_for_every_mitigation(
     checkpointing: str, inner_loop: str, monkeypatch: pytest.MonkeyPatch

@@ -121,7 +121,13 @@ def test_that_nested_gradients_are_foretold_to_the_byte(kind: str, checkpointing
 @pytest.mark.parametrize("kind", STACKS)
 @pytest.mark.parametrize(
     ("steps", "checkpointing", "inner_loop"),
-    [(1, "torch", "standard"), (5, "none", "checkpoint")],
+    [
+        (1, "torch", "standard"),
+        (5, "none", "checkpoint"),
+        (4, "none", "saved_gradient"),
+        (4, "none", "segments"),
+        (6, "none", "segments_saved_gradient"),
+    ],
 )
 def test_that_maml_is_foretold_to_the_byte(
     kind: str, steps: int, checkpointing: str, inner_loop: str
@@ -146,6 +152,9 @@ def test_that_maml_is_foretold_to_the_byte(
         (3, 2, 2, "rematerialize", "checkpoint"),
         (4, 1, 1, "rematerialize", "checkpoint"),
         (4, 2, 1, "none", "standard"),
+        (3, 4, 1, "none", "segments_saved_gradient"),
+        (3, 4, 2, "rematerialize", "segments"),
+        (4, 2, 1, "none", "saved_gradient"),
     ],
 )
 def test_that_high_orders_through_an_embedding_are_foretold_to_the_byte(
@@ -253,6 +262,9 @@ def test_that_architecture_gradients_are_foretold_to_the_byte(
         ("dropout", 5, "none", "checkpoint"),
         ("batch_norm", 5, "torch", "standard"),
         ("linear", 5, "rematerialize", "checkpoint"),
+        ("dropout", 6, "rematerialize", "segments_saved_gradient"),
+        ("batch_norm", 5, "none", "segments"),
+        ("conv2d", 4, "torch", "saved_gradient"),
     ],
 )
 def test_that_variants_of_maml_are_foretold_to_the_byte(

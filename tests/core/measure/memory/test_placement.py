@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from core.engine.excerpt import Excerpt
 from core.measure.forecasting.forecast import Forecaster
 from core.measure.forecasting.prediction import predict
 from core.measure.memory.calls import Call
@@ -47,7 +48,7 @@ def convolution(channels: int, stride: int = 1) -> Layer:
 
 def peak(spec: RunSpec, segments: tuple[range, ...] | None = None) -> int:
     """As the ledger has it, to the byte the same each time; without the kernels' scratch memory."""
-    return predict(spec, CPU, segments=segments).report(lambda call: 0).peak_bytes
+    return predict(spec, CPU, excerpt=Excerpt(segments=segments)).report(lambda call: 0).peak_bytes
 
 
 FLAT, IMAGE, SEQUENCE = [64], [8, 8, 8], [8, 64]

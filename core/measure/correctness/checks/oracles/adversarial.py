@@ -11,7 +11,7 @@ from core.engine.data import Batch
 from core.engine.problem import Problem
 from core.measure.correctness.checks.network import Tensors
 from core.measure.correctness.checks.oracles.oracle import Expected, Oracle, Oracles
-from core.measure.correctness.checks.oracles.shared import detached, lengths, loss
+from core.measure.correctness.checks.oracles.shared import batch_loss, detached, lengths
 from core.spec.workloads import Adversarial
 
 TOLERANCE = 1e-7
@@ -32,8 +32,7 @@ def oracles(problem: Problem) -> Oracles:
 
     def value(point: Tensors, graph: bool) -> Tensor:
         del graph
-        torch.manual_seed(problem.spec.measure.seed)
-        return loss(problem, weights, point["x"], data.y)
+        return batch_loss(problem, weights, point["x"], data.y)
 
     def of_inputs(x: Tensor) -> Tensor:
         return value({"x": x}, True)

@@ -9,7 +9,7 @@ from core.engine.data import Batch
 from core.engine.problem import Problem
 from core.measure.correctness.checks.network import Tensors
 from core.measure.correctness.checks.oracles.oracle import Oracle, Oracles
-from core.measure.correctness.checks.oracles.shared import detached, lengths, loss
+from core.measure.correctness.checks.oracles.shared import batch_loss, detached, lengths
 
 _VECTORS = 2
 
@@ -25,8 +25,7 @@ def oracles(problem: Problem) -> Oracles:
 
     def value(weights: Tensors, graph: bool) -> Tensor:
         del graph
-        torch.manual_seed(problem.spec.measure.seed)
-        return loss(problem, weights, data.x, data.y)
+        return batch_loss(problem, weights, data.x, data.y)
 
     def by_name(flat: Tensor) -> dict[str, Tensor]:
         parts = torch.split(flat, sizes)

@@ -12,7 +12,7 @@ from core.engine.own_tensors import probes
 from core.engine.problem import Problem
 from core.measure.correctness.checks.network import Tensors
 from core.measure.correctness.checks.oracles.oracle import Oracle, Oracles
-from core.measure.correctness.checks.oracles.shared import detached, loss, mean
+from core.measure.correctness.checks.oracles.shared import batch_loss, detached, mean
 from core.spec.workloads import HutchinsonTrace
 
 
@@ -29,12 +29,11 @@ def oracles(problem: Problem) -> Oracles:
         del graph
         losses = []
         for probe in drawn:
-            torch.manual_seed(problem.spec.measure.seed)
             moved = {
                 name: weight + point["t"] * part
                 for (name, weight), part in zip(weights.items(), probe, strict=True)
             }
-            losses.append(loss(problem, moved, data.x, data.y))
+            losses.append(batch_loss(problem, moved, data.x, data.y))
         return mean(losses)
 
     origin = {"t": torch.zeros((), dtype=torch.float64, device=problem.device)}

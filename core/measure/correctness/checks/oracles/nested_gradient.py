@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from core.engine.data import Batch
 from core.engine.problem import Problem
 from core.measure.correctness.checks.network import Tensors
 from core.measure.correctness.checks.oracles.oracle import Oracle, Oracles
-from core.measure.correctness.checks.oracles.shared import detached, lengths, loss
+from core.measure.correctness.checks.oracles.shared import batch_loss, detached, lengths
 from core.spec.workloads import NestedGradient
 
 
@@ -22,10 +21,9 @@ def oracles(problem: Problem) -> Oracles:
 
     def value(point: Tensors, graph: bool) -> Tensor:
         del graph
-        torch.manual_seed(problem.spec.measure.seed)
         if by_inputs:
-            return loss(problem, problem.parameters, point["x"], data.y)
-        return loss(problem, point, data.x, data.y)
+            return batch_loss(problem, problem.parameters, point["x"], data.y)
+        return batch_loss(problem, point, data.x, data.y)
 
     point = {"x": data.x} if by_inputs else problem.parameters
     return Oracles((Oracle(value, detached(point), lengths(point), workload.order),))

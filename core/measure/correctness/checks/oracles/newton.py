@@ -12,7 +12,7 @@ from core.engine.data import Batch
 from core.engine.problem import Problem
 from core.measure.correctness.checks.network import Tensors
 from core.measure.correctness.checks.oracles.oracle import Expected, Oracle, Oracles, Value
-from core.measure.correctness.checks.oracles.shared import detached, gradients, lengths, loss
+from core.measure.correctness.checks.oracles.shared import batch_loss, detached, gradients, lengths
 from core.measure.correctness.checks.unavailable import CheckUnavailable
 from core.spec.workloads import Newton
 
@@ -42,8 +42,7 @@ def oracles(problem: Problem) -> Oracles:
 
     def value(weights: Tensors, graph: bool) -> Tensor:
         del graph
-        torch.manual_seed(problem.spec.measure.seed)
-        return loss(problem, weights, data.x, data.y)
+        return batch_loss(problem, weights, data.x, data.y)
 
     generator = torch.Generator().manual_seed(problem.spec.measure.seed)
     along = {

@@ -1,0 +1,129 @@
+"""Recommendations as sentences, with their reason and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from core.advisor.front import needed_bytes
+from core.advisor.words import size, sizes, times
+from core.results.advice import AdvicePoint
+from core.spec.run import RunSpec
+
+
+def reason(taken: AdvicePoint, asked: AdvicePoint, budget_bytes: int, rivals: int) -> str:
+    """Why a point is recommended.
+
+    Args:
+        taken: the point.
+        asked: the configuration as it was asked about.
+        budget_bytes: what it fits into.
+        rivals: how many were measured beside it; 0 where the forecast decides.
+    """
+    if taken.label == asked.label:
+        needed, there = sizes(needed_bytes(taken.forecast), budget_bytes)
+        words = f"As it is: it fits, {needed} of {there}, and nothing exact that fits is faster"
+    else:
+        words = f"{_capital(taken.label)}: {costs(taken, asked)}; the fastest exact one that fits"
+    if taken.fits is None:
+        words += ", if the lower bound is all that it needs"
+    if rivals:
+        words += f", measured beside {rivals} others" if rivals > 1 else ", measured beside another"
+    return f"{words}."
+
+
+def costs(point: AdvicePoint, asked: AdvicePoint) -> str:
+    """Memory and time of a point beside those of the configuration asked about."""
+    mine, other = sizes(needed_bytes(point.forecast), needed_bytes(asked.forecast))
+    words = f"{mine} instead of {other}"
+    factor = _factor(point, asked)
+    return words if factor is None else f"{words}, {times(factor)} time"
+
+
+def _factor(point: AdvicePoint, asked: AdvicePoint) -> float | None:
+    """Time over time, both measured or both foretold."""
+    if point.measured_s is not None and asked.measured_s is not None:
+        return point.measured_s / asked.measured_s
+    mine, other = point.forecast.seconds, asked.forecast.seconds
+    return None if mine is None or not other else mine / other
+
+
+def sentences(
+    points: Sequence[AdvicePoint],
+    taken: AdvicePoint | None,
+    asked: AdvicePoint | None,
+    budget_bytes: int,
+    left_out: int,
+) -> Iterator[str]:
+    """What else there is to say, most important first.
+
+    Args:
+        points: every point.
+        taken: the recommended one, None where nothing fits.
+        asked: the configuration as it was asked about, None where it has no forecast.
+        budget_bytes: what there is.
+        left_out: combinations that were not asked about.
+    """
+    exact = [point for point in points if not point.approximates]
+    smallest = min(exact, key=lambda point: needed_bytes(point.forecast), default=None)
+    if taken is None and smallest is not None:
+        yield _nothing_fits(smallest, budget_bytes)
+    if asked is not None and taken is not None and taken.label != asked.label:
+        more = needed_bytes(asked.forecast) - budget_bytes
+        if more > 0:
+            yield (
+                f"As it is, it needs {size(needed_bytes(asked.forecast))}, {size(more)} more than "
+                "there is."
+            )
+    if asked is not None and smallest is not None:
+        if taken is not None and needed_bytes(smallest.forecast) < needed_bytes(taken.forecast):
+            yield f"The least memory: {smallest.label}, {costs(smallest, asked)}."
+        yield from _approximations(points, asked)
+    if left_out:
+        yield f"{left_out} combinations that do more at once were not asked about."
+
+
+def _nothing_fits(nearest: AdvicePoint, budget_bytes: int) -> str:
+    needed = needed_bytes(nearest.forecast)
+    return (
+        f"Nothing exact fits into {size(budget_bytes)}: the nearest is {nearest.label} with "
+        f"{size(needed)}, and {size(needed - budget_bytes)} are missing."
+    )
+
+
+def _approximations(points: Sequence[AdvicePoint], asked: AdvicePoint) -> Iterator[str]:
+    """Those that save, the plain form of each, cheapest first."""
+    plain: dict[str, AdvicePoint] = {}
+    for point in points:
+        if point.approximates:
+            plain.setdefault(point.approximates, point)
+    saving = [
+        point
+        for point in plain.values()
+        if needed_bytes(point.forecast) < needed_bytes(asked.forecast)
+        or (_factor(point, asked) or 1.0) < 1.0
+    ]
+    for point in sorted(saving, key=lambda point: needed_bytes(point.forecast)):
+        yield (f"Not the same answer: {point.label} ({point.approximates}), {costs(point, asked)}.")
+
+
+def saves_nothing(spec: RunSpec, plain: AdvicePoint, point: AdvicePoint) -> str:
+    """Why torch's checkpointing is not among the points, empty where it saves memory.
+
+    Args:
+        spec: the configuration asked about.
+        plain: the same without checkpointing.
+        point: with torch's.
+    """
+    mine, other = needed_bytes(point.forecast), needed_bytes(plain.forecast)
+    order = spec.workload.derivative_order
+    if mine < other or order < 2:
+        return ""
+    with_it, without = sizes(mine, other)
+    return (
+        "torch's checkpointing frees activations for the first gradient only, and there are "
+        f"{order} here: it needs {with_it}, {without} without."
+    )
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

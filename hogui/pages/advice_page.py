@@ -1,0 +1,340 @@
+"""What would make a tab's configuration cheaper: every combination, foretold and ranked.
+
+It stands in the place of the tab's figures, shows what `TabAdvice` knows, and asks for the rest.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+from shiboken6 import isValid
+from typing_extensions import override
+
+from core.results.advice import AdvicePoint, Impossible
+from hogui.advice_text import capitalized, details_of, point_of_recommendation
+from hogui.forecast_text import total_bytes
+from hogui.forms.group import Group
+from hogui.icons import set_icon
+from hogui.open_tab import OpenTab
+from hogui.pages.advice_card import AdviceCard
+from hogui.pages.advice_head import AdviceHead
+from hogui.plots.frame import frame_clock
+from hogui.plots.trade_off_plot import Dot, TradeOffPlot
+from hogui.session import MOST_TABS_AT_ONCE
+from hogui.splitter import Splitter
+from hogui.tab_advice import AdviceState, Proposal, TabAdvice
+from hogui.tables.advice_rows import Measured, advice_rows, kind_of
+from hogui.tables.advice_table import AdviceTable
+from hogui.tables.rows_model import RowsModel
+from hogui.theme import GRID, Size, theme
+
+PAUSE_MS = 100
+_WIDE = 325 * GRID
+"""From this width on the table stands beside the plot."""
+_SHARES = {False: [5300, 4700], True: [4500, 5500]}
+"""Of plot and table: under each other, and side by side."""
+_IMPOSSIBLE_HEIGHT = 32 * GRID
+_ROW = 6 * GRID
+
+
+class AdvicePage(QWidget):
+    """Budget, recommendation, plot and table of one tab's advice.
+
+    Signals:
+        adviceWanted: a budget in bytes.
+        stopWanted: the answer is no longer wanted.
+        openWanted: proposals, each for a tab of its own.
+        measureWanted: proposals, which are measured one after the other.
+        compareWanted: two to four proposals, to be measured and shown side by side.
+        closed: the figures shall be seen again.
+    """
+
+    adviceWanted = Signal(object)
+    stopWanted = Signal()
+    openWanted = Signal(object)
+    measureWanted = Signal(object)
+    compareWanted = Signal(object)
+    closed = Signal()
+
+    def __init__(self, tab: OpenTab, advice: TabAdvice, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("advicePage")
+        self.tab, self.advice = tab, advice
+        self._measured: Measured = {}
+        self._shown_impossible: tuple[Impossible, ...] | None = None
+        self._is_held = self._is_laid_out = False
+        self._is_stale_picture = self._is_new_picture = True
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self._request_redraw)
+        self._points: tuple[AdvicePoint, ...] = ()
+        self._dot_rows: tuple[int, ...] = ()
+        """The row of each point of the plot; a point without a time has a row only."""
+        self._lay_out()
+        self._wire()
+        self._changed()
+        self.redraw()
+
+    # What is known.
+
+    def propose_budget(self, budget_bytes: int | None) -> None:
+        """A budget for who has not typed one."""
+        self.head.propose(budget_bytes)
+
+    def ask(self) -> None:
+        """Asks with the budget that is in the field."""
+        self.head.ask()
+
+    def set_held(self, held: bool) -> None:
+        """Whether the answer waits for a run."""
+        self._is_held = held
+        self._changed()
+
+    def set_measured(self, measured: Measured) -> None:
+        """What runs have shown, by the configuration without its name."""
+        if measured != self._measured:
+            self._measured = dict(measured)
+            self.card.show_answer(self.advice.answer, self._measured)
+            self._request_redraw()
+
+    def selected(self) -> list[Proposal]:
+        """The selected combinations."""
+        rows = sorted(self.table.selected())
+        return [_proposal(self._points[row]) for row in rows if row < len(self._points)]
+
+    # Drawing.
+
+    def _changed(self) -> None:
+        """The state is another one."""
+        advice = self.advice
+        is_stale = advice.state is not AdviceState.IDLE and not advice.is_of(self.tab.spec)
+        self.head.show_advice(advice, is_held=self._is_held, is_stale=is_stale)
+        self.card.show_answer(advice.answer, self._measured)
+        self._show_impossible(advice.answer.impossible if advice.answer is not None else ())
+
+    def _points_changed(self, only_more: bool) -> None:
+        self._is_new_picture |= not only_more
+        if not only_more:
+            self._request_redraw()
+        elif not self._pause.isActive():
+            # Points come faster than hundreds of them can be drawn.
+            self._pause.start()
+
+    def _request_redraw(self) -> None:
+        self._is_stale_picture = True
+        frame_clock().request(self)
+
+    def redraw(self) -> None:
+        """Brings plot and table up to date, once a frame at most."""
+        if not self._is_stale_picture or not isValid(self):
+            return
+        selected = {point.spec for point in self._chosen_points()}
+        self._points, advice = self.advice.points, self.advice
+        answer, question = advice.answer, advice.question
+        budget = question.budget_bytes if question is not None else 0
+        best = point_of_recommendation(answer) if answer is not None else None
+        rows = advice_rows(
+            self._points, budget, best.spec if best is not None else None, self._measured
+        )
+        kinds = [kind_of(point) for point in self._points]
+        self.table.show_rows(rows, kinds, anew=self._is_new_picture)
+        timed = [(row, point) for row, point in enumerate(self._points) if point.forecast.seconds]
+        self._dot_rows = tuple(row for row, _ in timed)
+        first = next((point for point in self._points if not point.changes), None)
+        self.plot.set_dots([self._dot(point, first, best) for _, point in timed])
+        self.plot.set_budget(question.budget_bytes if question is not None else None)
+        if self._is_new_picture:
+            kept = [row for row, point in enumerate(self._points) if point.spec in selected]
+            self.table.select(kept)
+        self._is_stale_picture = self._is_new_picture = False
+        self._selection_changed()
+
+    def _dot(self, point: AdvicePoint, first: AdvicePoint | None, best: AdvicePoint | None) -> Dot:
+        names = []
+        if point is first:
+            names.append(self.tr("as it is"))
+        if point is best:
+            names.append(self.tr("recommended"))
+        return Dot(
+            label=capitalized(point.label),
+            seconds=point.forecast.seconds or 0.0,
+            total_bytes=total_bytes(point.forecast),
+            kind=kind_of(point),
+            on_front=point.on_front and not point.approximates,
+            name=" · ".join(names),
+            details=partial(details_of, point, first),
+        )
+
+    def _chosen_points(self) -> list[AdvicePoint]:
+        return [self._points[row] for row in self.table.selected() if row < len(self._points)]
+
+    def _show_impossible(self, impossible: tuple[Impossible, ...]) -> None:
+        if impossible == self._shown_impossible:
+            return
+        self._shown_impossible = impossible
+        count = len(impossible)
+        self.impossible.setVisible(count > 0)
+        one = self.tr("1 combination cannot work")
+        many = self.tr("{count} combinations cannot work").format(count=count)
+        self.impossible.set_title(one if count == 1 else many)
+        self._impossible_rows.set_rows(
+            (capitalized(each.label), each.reason) for each in impossible
+        )
+        self._impossible_table.resizeRowsToContents()
+
+    # What the user does.
+
+    def _selection_changed(self) -> None:
+        rows = self.table.selected()
+        self.plot.select(frozenset(n for n, row in enumerate(self._dot_rows) if row in rows))
+        count = len(rows)
+        for button in (self.open_button, self.measure_button):
+            button.setEnabled(count > 0)
+        self.compare_button.setEnabled(2 <= count <= MOST_TABS_AT_ONCE)
+        if count:
+            text = self.tr("1 selected") if count == 1 else self.tr("{n} selected").format(n=count)
+        else:
+            text = self.tr("Select a combination in the plot or in the table.")
+        self.selection_label.setText(text if self._points else "")
+
+    def _chosen_in_plot(self, number: int, adds: bool) -> None:
+        row = self._dot_rows[number]
+        others = self.table.selected() if adds else frozenset()
+        self.table.select(others ^ {row} if adds else {row})
+
+    def _open_row(self, row: int) -> None:
+        self.openWanted.emit([_proposal(self._points[row])])
+
+    # Layout.
+
+    def _lay_out(self) -> None:
+        self.head = AdviceHead()
+        self.card = AdviceCard(
+            self.tr(
+                "Every combination of mitigations is foretold and held against the budget; what to "
+                "take, and why, will stand here."
+            )
+        )
+        self.plot = TradeOffPlot(
+            self.tr("Each combination will appear here as a point: its peak against its time.")
+        )
+        self.table = AdviceTable(self.tr("Each combination and its cost will stand here."))
+        self.splitter = Splitter(Qt.Orientation.Vertical)
+        self.splitter.setChildrenCollapsible(False)
+        lower = QWidget()
+        below = QVBoxLayout(lower)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.setSpacing(2 * GRID)
+        below.addWidget(self.table, 1)
+        below.addLayout(self._buttons())
+        below.addWidget(self._impossible())
+        self.splitter.addWidget(self.plot)
+        self.splitter.addWidget(lower)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setStretchFactor(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(3 * GRID, 2 * GRID, 3 * GRID, 2 * GRID)
+        layout.setSpacing(2 * GRID)
+        layout.addWidget(self.head)
+        layout.addWidget(self.card)
+        layout.addWidget(self.splitter, 1)
+
+    def _buttons(self) -> QHBoxLayout:
+        self.selection_label = QLabel()
+        self.selection_label.setProperty("role", "secondary")
+        self.open_button = _button("openPointButton", self.tr("Open as tab"), "new-tab")
+        self.open_button.setToolTip(self.tr("Open each selected combination in a tab (Enter)"))
+        self.measure_button = _button("measurePointButton", self.tr("Measure"), "run")
+        self.measure_button.setToolTip(
+            self.tr("Measure the selected combinations one after the other, in tabs of their own")
+        )
+        self.compare_button = _button("comparePointsButton", self.tr("Compare"), "split")
+        self.compare_button.setToolTip(
+            self.tr("Measure two to four combinations and show them side by side")
+        )
+        line = QHBoxLayout()
+        line.setSpacing(2 * GRID)
+        line.addWidget(self.selection_label, 1)
+        for button in (self.open_button, self.measure_button, self.compare_button):
+            line.addWidget(button)
+        return line
+
+    def _impossible(self) -> Group:
+        self.impossible = Group("", expanded=False)
+        self.impossible.setObjectName("impossibleGroup")
+        self._impossible_rows = RowsModel([self.tr("Combination"), self.tr("Why not")])
+        table = QTableView()
+        table.setObjectName("impossibleTable")
+        table.setAccessibleName(self.tr("Combinations that cannot work"))
+        table.setModel(self._impossible_rows)
+        table.setFont(theme().font(Size.BODY))
+        table.setShowGrid(False)
+        table.setTabKeyNavigation(False)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        table.verticalHeader().hide()
+        table.verticalHeader().setMinimumSectionSize(_ROW)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        header.sectionResized.connect(lambda *_: table.resizeRowsToContents())
+        table.setFixedHeight(_IMPOSSIBLE_HEIGHT)
+        self._impossible_table = table
+        self.impossible.add(table)
+        return self.impossible
+
+    def _wire(self) -> None:
+        self.head.wanted.connect(self.adviceWanted)
+        self.head.stopWanted.connect(self.stopWanted)
+        self.head.closed.connect(self.closed)
+        self.card.openWanted.connect(lambda proposal: self.openWanted.emit([proposal]))
+        self.card.measureWanted.connect(lambda proposal: self.measureWanted.emit([proposal]))
+        self.plot.chosen.connect(self._chosen_in_plot)
+        self.plot.opened.connect(lambda number: self._open_row(self._dot_rows[number]))
+        self.table.opened.connect(self._open_row)
+        self.table.selectionChangedTo.connect(lambda _: self._selection_changed())
+        self.open_button.clicked.connect(lambda: self.openWanted.emit(self.selected()))
+        self.measure_button.clicked.connect(lambda: self.measureWanted.emit(self.selected()))
+        self.compare_button.clicked.connect(lambda: self.compareWanted.emit(self.selected()))
+        self.advice.changed.connect(self._changed)
+        self.advice.pointsChanged.connect(self._points_changed)
+        self.tab.specChanged.connect(self._changed)
+        theme().changed.connect(self._request_redraw)
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        wide = self.width() >= _WIDE
+        orientation = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
+        if self.splitter.orientation() is not orientation or not self._is_laid_out:
+            self._is_laid_out = True
+            self.splitter.setOrientation(orientation)
+            self.splitter.setSizes(_SHARES[wide])
+
+    @override
+    def minimumSizeHint(self) -> QSize:
+        return QSize(100 * GRID, 100 * GRID)
+
+
+def _proposal(point: AdvicePoint) -> Proposal:
+    return Proposal(point.spec, point.label if point.changes else "")
+
+
+def _button(name: str, text: str, icon: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setObjectName(name)
+    set_icon(button, icon)
+    return button
