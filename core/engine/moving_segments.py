@@ -65,10 +65,14 @@ class Moving:
             tensors[i] = packed(tensors[i], tangent)
         return tensors
 
-    def others(self, arguments: Sequence[Tensor]) -> Moving:
-        """Other tensors of which the same ones have tangents."""
-        count = len(self.numbers)
-        return Moving(tuple(arguments[:count]), tuple(arguments[count:]), self.positions)
+    def alike(self) -> Callable[[Sequence[Tensor]], Moving]:
+        """Makes the same of other arguments; holds no tensor."""
+        count, positions = len(self.numbers), self.positions
+
+        def taken_apart(arguments: Sequence[Tensor]) -> Moving:
+            return Moving(tuple(arguments[:count]), tuple(arguments[count:]), positions)
+
+        return taken_apart
 
 
 def moves(tensor: Tensor | None) -> bool:
