@@ -295,8 +295,6 @@ def _steps(workload: Maml) -> int:
     return workload.inner_steps * workload.tasks
 
 
-
-
 def _here(device: torch.device) -> DeviceMemory | None:
     available = describe(device).available_bytes
     if available is None:
