@@ -140,7 +140,7 @@ INNER_STEPS: dict[str, InnerStep] = {
     "segments": standard_step,
     "segments_saved_gradient": saved_gradient_step,
 }
-"""How a step is computed where its graph is kept; in runs of steps, when the run is walked again."""
+"""How a step is computed where its graph is kept; of a run of steps, when it is walked again."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class _Depending(Function):
     @staticmethod
     def backward(ctx: Any, *received: Any) -> tuple[None, ...]:
         del received
-        return (None,) * len(ctx.next_functions)
+        return None, *(None for _ in ctx.next_functions)
 
 
 def _depending(values: Sequence[torch.Tensor | None], tensors: Weights) -> Weights:

@@ -199,8 +199,13 @@ def module(spec: RunSpec) -> dict[str, Any]:
     return names
 
 
-def assert_same(spec: RunSpec) -> None:
-    """Result and loss to the bit, peak to the byte."""
+def assert_same(spec: RunSpec, *, but: int = 0) -> None:
+    """Result and loss to the bit, peak to the byte.
+
+    Args:
+        spec: a run without problems.
+        but: so many bytes more the product may keep.
+    """
     made, found = prepare(spec, CPU), module(spec)
     made.reset()
     computed = compute(made, Silent())
@@ -211,7 +216,7 @@ def assert_same(spec: RunSpec) -> None:
     for name, tensor, ours in zip(computed.result, result, computed.result.values(), strict=True):
         assert torch.equal(tensor.to_dense(), ours.to_dense()), name
     del computed, loss, result
-    assert found["peak_on_cpu"]() == peak_of(made)
+    assert 0 <= peak_of(made) - found["peak_on_cpu"]() <= but
 
 
 def peak_of(made: Problem) -> int:
@@ -332,8 +337,8 @@ def test_that_meta_gradients_through_rematerialized_layers_are_the_same(
 
 PRODUCTS = [
     ("reverse_over_reverse", CHECKPOINTINGS),
-    ("forward_over_reverse", ("none", "torch")),
-    ("reverse_over_forward", ("none",)),
+    ("forward_over_reverse", CHECKPOINTINGS),
+    ("reverse_over_forward", ("none", "rematerialize")),
     ("finite_difference", CHECKPOINTINGS),
 ]
 
@@ -689,7 +694,8 @@ def test_that_a_script_is_short_and_independent(preset: Preset) -> None:
     longer = ("rematerialize", "imaml")  # they bring a mechanism of their own
     is_plain = preset.spec.data.kind != "digits" and not preset.name.endswith(longer)
     code = re.sub(r'(?s)^DIGITS = """.*?"""', "", text, flags=re.MULTILINE)
-    assert len(code.splitlines()) < (200 if is_plain else 260)
+    both = preset.name == "maml-in-segments"  # the steps and their runs, of nodes of one kind
+    assert len(code.splitlines()) < (320 if both else 200 if is_plain else 260)
 
 
 def test_that_only_what_a_run_needs_is_printed() -> None:

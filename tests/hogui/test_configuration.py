@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QToolButton, QWidget
 
 from core.spec.declaration import declared_fields
+from core.spec.mitigations import IN_SEGMENTS, INNER_LOOPS
 from core.spec.presets import preset, presets
 from core.spec.run import RunSpec
 from core.spec.workloads import WORKLOAD_KINDS
@@ -127,11 +128,25 @@ def test_that_each_workload_shows_the_fields_that_it_has(panel, kind):
         "innerStepsSpin": "inner_steps" in names,
         "data.batch_size": workload.examples != "tasks",
         "mitigation.inner_loop": workload.adapts,
+        "mitigation.accumulation": kind not in ("maml", "darts"),
+        "mitigation.precision": True,
         "workload.vectors": "vectors" in names,
         "workload.tasks": "tasks" in names,
     }
     shown = {name: panel.findChild(QWidget, name).isVisible() for name in expected}
     assert shown == expected
+
+
+def test_that_parts_and_formats_are_chosen_in_the_form(panel, specs, qtbot):
+    parts = panel.findChild(QLineEdit, "mitigation.accumulation")
+    type_into(qtbot, parts, "4")
+    assert specs[-1].mitigation.accumulation == 4
+    choose(panel, "mitigation.precision", "autocast")
+    assert specs[-1].mitigation.precision == "autocast"
+    type_into(qtbot, parts, str(specs[-1].data.batch_size + 1))
+    text = sentence(panel, "mitigation.accumulation")
+    assert text is not None
+    assert "each part needs an example" in text
 
 
 def test_that_ways_are_asked_for_where_there_are_tasks(panel):
@@ -148,6 +163,18 @@ def test_that_the_outer_rate_is_asked_for_where_there_are_outer_steps(panel, qtb
     assert not rate.isVisible()
     type_into(qtbot, panel.findChild(QLineEdit, "workload.outer_steps"), "5")
     assert rate.isVisible()
+
+
+def test_that_every_way_of_keeping_the_inner_loop_can_be_chosen(panel, specs):
+    choose(panel, "workloadCombo", "maml")
+    inner_loop = panel.findChild(QComboBox, "mitigation.inner_loop")
+    offered = [inner_loop.itemData(row) for row in range(inner_loop.count())]
+    assert offered == list(INNER_LOOPS)
+    segments = panel.findChild(QWidget, "mitigation.inner_segments")
+    for way in INNER_LOOPS:
+        choose(panel, "mitigation.inner_loop", way)
+        assert panel.spec.mitigation.inner_loop == way
+        assert segments.isVisible() == (way in IN_SEGMENTS)
 
 
 def test_that_a_setting_without_effect_stays_while_a_notice_is_about_it(panel):

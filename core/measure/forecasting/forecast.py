@@ -8,30 +8,23 @@ inner steps and tasks are foretold from few: what a phase holds grows evenly wit
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
 import torch
 
+from core.engine.excerpt import WHOLE, Excerpt
+from core.measure.forecasting.few_loops import AT_MOST as _AT_MOST
+from core.measure.forecasting.few_loops import from_few_loops
 from core.measure.forecasting.few_parts import (
     are_many_parts,
     followed,
     from_few_parts,
     sizes,
 )
-from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
-from core.measure.forecasting.few_steps import (
-    LONGER,
-    SHORT,
-    Short,
-    Uneven,
-    checked,
-    far,
-    moved,
-    phases_of,
-)
+from core.measure.forecasting.few_steps import Uneven
 from core.measure.forecasting.few_units import (
     AT_MOST,
     TOO_MANY,
@@ -41,13 +34,12 @@ from core.measure.forecasting.few_units import (
 )
 from core.measure.forecasting.overhead import overhead_s
 from core.measure.forecasting.prediction import Unpredictable, predict
+from core.measure.forecasting.seen import Seen, forecast_of, retimed
 from core.measure.machine.devices import describe, resolve
-from core.measure.memory.blocks import LedgerReport
 from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
-from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
-from core.results.memory_timeline import MemoryTimeline, PhaseSpan
-from core.spec.inner_segments import inner_segments, is_cut
+from core.results.forecast import DeviceMemory, Forecast, Outlook
+from core.results.memory_timeline import MemoryTimeline
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -61,31 +53,25 @@ _SMALLER_MASKS = (
     "peak may be too high by the difference, and whether it fits is not said."
 )
 
+_OTHER_FORMATS = (
+    "Autocast leaves other operations in 32 bits on CUDA than here, so the peak may be off either "
+    "way, and whether it fits is not said."
+)
+
 _MOST_KEPT = 64
 """Predictions that are kept, the last ones."""
 
 _AT_ONCE = 4
-_AT_MOST = 60
-"""Inner steps of all tasks together that are followed one by one at most."""
 
 _TOO_MANY = (
     "What an inner step holds does not grow evenly with the steps, and there are too many of them "
     "to follow each."
 )
+COMPILED: Final = (
+    "How a compiler lays out what it compiles is known once it has, so peak and time come with the "
+    "run."
+)
 _CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One prediction: a report, and what its operations cost.
-
-    Attributes:
-        seconds: of one repetition, None where an operation's time is not known.
-    """
-
-    report: LedgerReport
-    seconds: float | None
-    timeline: MemoryTimeline
 
 
 @contextmanager
@@ -128,6 +114,8 @@ class Forecaster:
             core.spec.declaration.InvalidSpec: this machine has no such device.
         """
         device = _CPU if on is not None else resolve(spec.device)
+        if spec.mitigation.compile:
+            return Outlook(forecast=None, absent=COMPILED)
         torch.set_num_threads(spec.measure.threads)
         kernels = self.kernels(device, spec.measure.threads)
         foreign = on is not None and on.cuda
@@ -140,9 +128,13 @@ class Forecaster:
             return Outlook(forecast=None, absent=str(reason))
         reasons = [*work.reasons(forecast)]
         memory = on or _here(device)
-        bound = not (foreign and spec.model.is_random)
-        if not bound:
+        bound = True
+        if foreign and spec.model.is_random:
+            bound = False
             reasons.append(_SMALLER_MASKS)
+        if foreign and spec.mitigation.precision == "autocast":
+            bound = False
+            reasons.append(_OTHER_FORMATS)
         if memory is not None:
             forecast = _fitted(forecast, memory, bound=bound)
         if forecast.fits is False and spec.workload.instead:
@@ -189,24 +181,21 @@ class _Work:
         """Whether there was no time to learn some operation."""
         return self._untried
 
-    def predict(
-        self,
-        spec: RunSpec,
-        most_units: int | None = None,
-        most_parts: int | None = None,
-        runs: tuple[int, ...] | None = None,
-    ) -> Seen:
-        """One prediction, of exactly this spec, of the first of its like parts, or with its inner
-        steps cut into other runs.
+    def predict(self, spec: RunSpec, excerpt: Excerpt = WHOLE) -> Seen:
+        """One prediction, of a spec or of an excerpt of it.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
+
+        Args:
+            spec: a run without problems.
+            excerpt: how much of it is followed.
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units, most_parts, runs)
+        key = (unnamed, file, self._device, self._block_bytes, excerpt)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units, most_parts, runs)
+            seen = self._predicted(spec, excerpt)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -214,14 +203,8 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(
-        self,
-        spec: RunSpec,
-        most_units: int | None,
-        most_parts: int | None,
-        runs: tuple[int, ...] | None,
-    ) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units, most_parts, runs)
+    def _predicted(self, spec: RunSpec, excerpt: Excerpt) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, excerpt)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -236,7 +219,7 @@ class _Work:
         # That of the whole run for its short ones too, which are told apart by their numbers alone.
         beside = overhead_s(self._whole, self._kernels) if self._device.type == "cpu" else 0.0
         spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
-        return Seen(report, spent[-1], _retimed(report.timeline, spent))
+        return Seen(report, spent[-1], retimed(report.timeline, spent))
 
     def _scratch(self, call: Call) -> int | None:
         kernel = self._kernels.known(call)
@@ -271,12 +254,12 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
     workload = spec.workload
     if isinstance(workload, Maml) and not spec.is_own_step and _steps(workload) > _AT_ONCE:
         try:
-            return _from_few(spec, workload, work), MemoryTimeline()
+            return from_few_loops(spec, workload, work.predict), MemoryTimeline()
         except Uneven:
             if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
     seen = _of_parts(spec, work)
-    return _value(seen, exact=not seen.report.unknown), seen.timeline
+    return forecast_of(seen, exact=not seen.report.unknown), seen.timeline
 
 
 def _of_parts(spec: RunSpec, work: _Work) -> Seen:
@@ -299,108 +282,17 @@ def _of_units(spec: RunSpec, work: _Work, most_parts: int | None) -> Seen:
     if are_many(counts):
         try:
             report, seconds = from_few_units(
-                counts, lambda most: work.predict(spec, most, most_parts)
+                counts, lambda most: work.predict(spec, Excerpt(most, most_parts))
             )
             return Seen(report, seconds, MemoryTimeline())
         except Uneven:
             if sum(counts) > AT_MOST:
                 raise Unpredictable(TOO_MANY) from None
-    return work.predict(spec, None, most_parts)
+    return work.predict(spec, Excerpt(parts=most_parts))
 
 
 def _steps(workload: Maml) -> int:
     return workload.inner_steps * workload.tasks
-
-
-def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
-    exact = True
-
-    def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
-        nonlocal exact
-        few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = work.predict(spec.model_copy(update={"workload": few}), runs=runs)
-        exact = exact and not seen.report.unknown
-        prefix = f"task {tasks}: " if tasks > 1 else ""
-        return Short.of(seen.report, seen.seconds, prefix)
-
-    steps, tasks = workload.inner_steps, workload.tasks
-    if is_cut(spec):
-        run = _in_runs(spec, steps, short)
-    elif steps <= SHORT[-1]:
-        run = short(steps, 1)
-    else:
-        try:
-            run = far([short(number, 1) for number in SHORT], SHORT, steps)
-        except Uneven:
-            run = far([short(number, 1) for number in LONGER], LONGER, steps)
-    seconds = None if run.seconds is None else run.seconds * tasks
-    if tasks > 1:
-        one, two = short(1, 1), short(1, 2)
-        run = moved(run, one, two, 1)
-        if tasks > 2:
-            run = moved(run, two, short(1, 3), tasks - 2)
-    run = checked(run)
-    return Forecast(
-        peak_bytes=run.peak_bytes,
-        exact=exact,
-        seconds=seconds,
-        baseline_bytes=run.baseline_bytes,
-        by_category={name: count for name, count in run.by_category.items() if count},
-        phases=phases_of(run),
-    )
-
-
-def _in_runs(spec: RunSpec, steps: int, short: Callable[..., Short]) -> Short:
-    """One task whose inner steps are cut into runs."""
-    if steps > FOLLOWED:
-        try:
-            return from_few_runs(
-                inner_segments(spec),
-                lambda runs: short(sum(runs), 1, runs),
-                order=spec.workload.derivative_order,
-            )
-        except Uneven:
-            if steps > _AT_MOST:
-                raise
-    return short(steps, 1)
-
-
-def _value(seen: Seen, *, exact: bool) -> Forecast:
-    report = seen.report
-    return Forecast(
-        peak_bytes=report.peak_bytes,
-        exact=exact,
-        seconds=seen.seconds,
-        baseline_bytes=report.baseline_bytes,
-        by_category=report.by_category,
-        phases=tuple(
-            ForecastPhase(
-                name=phase.name,
-                peak_bytes=phase.peak_bytes,
-                retained_bytes=phase.retained_bytes,
-            )
-            for phase in report.phases
-        ),
-    )
-
-
-def _retimed(timeline: MemoryTimeline, spent: Sequence[float]) -> MemoryTimeline:
-    """A curve over operations as one over seconds."""
-
-    def seconds(made: float) -> float:
-        return spent[int(made)]
-
-    return timeline.model_copy(
-        update={
-            "t_s": tuple(seconds(made) for made in timeline.t_s),
-            "phases": tuple(
-                PhaseSpan(
-                    name=phase.name, start_s=seconds(phase.start_s), end_s=seconds(phase.end_s)
-                )
-                for phase in timeline.phases
-            ),
-        }
-    )
 
 
 def _here(device: torch.device) -> DeviceMemory | None:

@@ -110,6 +110,15 @@ class WorkloadSpec(Spec):
         del parameters
         yield from ()
 
+    def graphs(self, mitigation: Mitigation) -> int:
+        """How many passes through the model are kept at once, to be differentiated.
+
+        Args:
+            mitigation: what is done to keep fewer.
+        """
+        del mitigation
+        return 1
+
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""
         del model, mitigation

@@ -206,6 +206,11 @@ class Maml(WorkloadSpec):
                 yield Alternative({"variant": variant, "order": order}, words, near)
 
     @override
+    def graphs(self, mitigation: Mitigation) -> int:
+        standard = mitigation.inner_loop == "standard"
+        return self.inner_steps if self.unrolls and standard else 1
+
+    @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         orders = _ORDERS[self.variant]
         if not orders.lowest <= self.order <= orders.highest:

@@ -205,7 +205,7 @@ def problem(net: str, order: int, **mitigation: object) -> Problem:
                 "loss": loss,
                 "workload": {"kind": "maml", "order": order, "inner_steps": 2, "inner_lr": 0.3,
                              "tasks": 2, "support": 5, "query": 4},
-                "mitigation": {"precision": "float64"} | mitigation,
+                "mitigation": {"precision": "float64", "inner_segments": 2} | mitigation,
                 "measure": {"seed": 3},
             }
         )

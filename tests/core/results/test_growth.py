@@ -50,6 +50,20 @@ def test_that_what_a_forecast_says_too_is_by_design() -> None:
     assert grown.readings == {"bytes_per_inner_step": 2 * MIB, "inner_step_fit": 1.0}
 
 
+def test_that_runs_that_keep_their_first_weights_are_by_design() -> None:
+    grown = growth([MIB, 0, 0, MIB, 0, MIB], None, runs=3)
+
+    assert grown is not None
+    assert grown.verdict is Verdict.IN_RUNS
+    assert grown.sentence("its weights alone") == (
+        f"Memory grows by {grown.bytes_per_step / 1024:.1f} KiB per inner step on average, by "
+        "design: until it is differentiated, each of 3 runs of steps keeps its first weights alone."
+    )
+    leaking = growth([MIB, 0, 0, MIB, 0, MIB], None, 1.0, runs=3)
+    assert leaking is not None
+    assert leaking.verdict is Verdict.LEAK
+
+
 def test_that_steps_that_keep_nothing_are_flat() -> None:
     grown = found([3 * MIB, 0, 0, 0, 0], 0)
 
@@ -161,8 +175,22 @@ def test_that_a_run_says_why_memory_grows(workload: dict[str, object], verdict: 
     assert result.readings["inner_step_fit"] == 1.0
 
 
-def test_that_a_checkpointed_step_keeps_its_weights_alone() -> None:
-    result = finished(unrolled().with_value("mitigation.inner_loop", "checkpoint"))
+@pytest.mark.parametrize("inner_loop", ["segments", "segments_saved_gradient"])
+def test_that_runs_of_steps_are_no_leak(inner_loop: str) -> None:
+    result = finished(
+        unrolled(32, inner_steps=9).with_changes(
+            {"mitigation.inner_loop": inner_loop, "mitigation.inner_segments": 3}
+        )
+    )
+
+    (note,) = result.notes
+    assert "each of 3 runs of steps keeps its first weights alone" in note
+    assert not any("leak" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize("way", ["checkpoint", "saved_gradient"])
+def test_that_a_step_keeps_its_weights_alone(way: str) -> None:
+    result = finished(unrolled().with_value("mitigation.inner_loop", way))
 
     assert "each step keeps its weights alone" in result.notes[0]
     weights = sum(layer.parameters for layer in result.layers) * 4

@@ -279,6 +279,35 @@ def test_that_detached_inner_gradients_are_found(
     assert_found(spec(order, "maml", inner_loop=inner), "Order 2")
 
 
+@pytest.mark.parametrize("inner", [way for way in INNER_LOOPS if way != "standard"])
+@pytest.mark.parametrize("order", [2, 3])
+def test_that_a_little_too_much_in_gradients_taken_again_is_found(
+    order: int, inner: str, monkeypatch: Patch
+) -> None:
+    """The steps are right; what they are differentiated by is not."""
+    right = inner_loop._gradients
+
+    def wrong(*given, graph: bool) -> Gradients:
+        found = right(*given, graph=graph)
+        return tuple(g * (1 + LITTLE) for g in found if g is not None) if graph else found
+
+    monkeypatch.setattr(inner_loop, "_gradients", wrong)
+
+    assert_found(spec(order, "maml", inner_loop=inner), "Order 2")
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_that_inner_gradients_taken_for_constants_are_found(order: int, monkeypatch: Patch) -> None:
+    right = inner_loop._depending
+    monkeypatch.setattr(
+        inner_loop,
+        "_depending",
+        lambda values, tensors: right([value.detach() for value in values], tensors),
+    )
+
+    assert_found(spec(order, "maml", inner_loop="saved_gradient"), "Order 2")
+
+
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_that_inner_steps_without_a_graph_are_found(order: int, monkeypatch: Patch) -> None:
     monkeypatch.setitem(inner_loop.INNER_STEPS, "standard", inner_loop.detached_step)
