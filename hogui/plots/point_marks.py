@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from functools import partial
 from math import inf
 
 from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
@@ -122,7 +123,7 @@ def paint_names(
     metrics = QFontMetricsF(theme().font(Size.SMALL, bold=True, tabular=True))
     taken: list[QRectF] = []
 
-    def hides(box: QRectF) -> float:
+    def hides(box: QRectF, own: QPointF) -> float:
         """What a name at this place would cover; less is better."""
         if not area.contains(box):
             return inf
@@ -130,12 +131,17 @@ def paint_names(
         others = sum(box.intersects(other) for other in taken)
         # Beside another point it would be read as that one's name.
         near = box.adjusted(-_NEAR, -GRID, _NEAR, GRID)
-        return 8 * others + 2 * crosses + sum(near.contains(place) for place in places)
+        return (
+            8 * others + 2 * crosses + sum(near.contains(place) for place in places if place != own)
+        )
 
     for name, place in zip(names, places, strict=True):
         if name and area.contains(place):
             size = QSizeF(metrics.horizontalAdvance(name) + 2 * GRID, metrics.height() + 2)
-            box = min((QRectF(corner, size) for corner in _corners(place, size)), key=hides)
+            box = min(
+                (QRectF(corner, size) for corner in _corners(place, size)),
+                key=partial(hides, own=place),
+            )
             foot = QPointF(box.center().x(), box.bottom())
             taken.append(chip(painter, area, foot, name, bold=True))
 
