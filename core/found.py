@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from core.measure.memory.allocator import AllocatorPeak
@@ -209,6 +209,11 @@ class Found:
             yield sentence
         else:
             self.notes.append(sentence)
+
+    def add(self, readings: Mapping[str, float], *notes: str) -> None:
+        """Single numbers, and what they mean."""
+        self.readings |= readings
+        self.notes += notes
 
     def _timing(self) -> Timing | None:
         return timing(self.samples, self.first_s, self.conditions)

@@ -10,12 +10,14 @@ from core.engine.user_trial import completed
 from core.home import home
 from core.measure.correctness.preflight import preflight
 from core.measure.forecasting.forecast import LEARN_S, Forecaster
+from core.measure.machine.devices import describe
 from core.measure.memory.kernels import FILE_NAME, Kernels
 from core.results.forecast import DeviceMemory, Outlook
 from core.results.inspection import InspectedModule, Inspection
 from core.spec.declaration import InvalidSpec
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
+from core.spec.size import least_bytes
 
 COMES_WITH_THE_RUN = (
     "A model of your own is loaded by nothing but the run, so its forecast comes with the run."
@@ -53,6 +55,14 @@ def outlook(
             raise InvalidSpec(problems)
     seen = forecaster.outlook(spec, on, learn_s)
     return seen.model_copy(update={"findings": preflight(spec)})
+
+
+def least_refusal(spec: RunSpec, device: torch.device) -> str | None:
+    """Why a run is certainly too large for a device, None where it may fit."""
+    least, available = least_bytes(spec), describe(device).available_bytes
+    if least is None or available is None or least.total <= available:
+        return None
+    return least.refusal(available, str(device))
 
 
 def inspect(spec: RunSpec) -> Inspection:

@@ -25,10 +25,11 @@ from core.engine.problem import Problem, prepare
 from core.engine.recorder import Recorder
 from core.engine.user_failure import failure_sentence
 from core.engine.user_trial import fitting
-from core.engine.workloads import compute, follow, look
+from core.engine.workloads import follow, look
 from core.found import Found, leak_sentence, too_large_sentence
+from core.measure.compiling import Compilation
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
-from core.measure.machine.devices import describe, resolve
+from core.measure.machine.devices import resolve
 from core.measure.machine.surroundings import environment
 from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.calls import Call
@@ -37,7 +38,7 @@ from core.measure.memory.rivals import rival_peaks
 from core.measure.own_step import verdicts
 from core.measure.timing.clock import Clock, ClockJumped, Timed
 from core.measure.timing.conditions import ConditionsWatch
-from core.outlook import forecaster
+from core.outlook import forecaster, least_refusal
 from core.results.charts import CHARTS, Reading, finite
 from core.results.events import (
     Event,
@@ -58,7 +59,6 @@ from core.spec.declaration import InvalidSpec
 from core.spec.notices import OWN_STEP, notices
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
-from core.spec.size import least_bytes
 from core.tensors_file import save_tensors as write_tensors
 
 FRAME_S = 1 / 30
@@ -125,6 +125,7 @@ class _Run:
         self._kernels = forecaster.kernels(device, spec.measure.threads)
         self._clock_s = time.perf_counter()
         self._computed: Computed | None = None
+        self._compilation = Compilation()
 
     def events(self) -> Iterator[Event]:
         found = self._found
@@ -154,10 +155,11 @@ class _Run:
     def _passes(self) -> Iterator[Event]:
         for sentence in self._found.warnings:
             yield Warned(sentence=sentence)
-        refusal = None if self._force else self._refusal()
+        refusal = None if self._force else least_refusal(self._spec, self._device)
         if refusal is not None:
             self._found.outcome, self._found.error = Outcome.OUT_OF_MEMORY, refusal
             return
+        self._compilation.foresee(self._spec, self._device)
         yield from self._load()
         yield from self._forecast()
         too_large = None
@@ -170,23 +172,16 @@ class _Run:
         problem = prepare(self._spec, self._device)
         load_late_modules(self._spec)
 
-        def execute(recorder: Recorder) -> Computed:
-            return compute(problem, recorder)
-
+        if self._spec.mitigation.compile:
+            yield self._stage("compile")
+        execute = self._compilation.of(problem)
         yield from self._memory_pass(problem, execute)
         yield from self._allocator_pass(problem, execute)
         yield from self._time_passes(problem, execute)
+        self._found.add(*self._compilation.against_uncompiled(self._computed, self._found.samples))
         yield from self._follow(problem)
         yield from self._save(problem)
         yield from self._check()
-
-    def _refusal(self) -> str | None:
-        """Why this is certainly too large for the device, None where it may fit."""
-        least = least_bytes(self._spec)
-        available = describe(self._device).available_bytes
-        if least is None or available is None or least.total <= available:
-            return None
-        return least.refusal(available, str(self._device))
 
     def _load(self) -> Iterator[Event]:
         """What the user's own model is like; nothing but this process runs its file."""
@@ -372,6 +367,7 @@ class _Run:
         self._found.notes += answer.notes
         if answer.absent:
             yield from self._absent("check", answer.absent)
+        self._found.check = self._compilation.judged(self._found.check)
 
     def _warn(self, sentences: Iterable[str]) -> Iterator[Event]:
         for sentence in sentences:

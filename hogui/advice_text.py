@@ -7,7 +7,6 @@ from PySide6.QtCore import QCoreApplication
 from core.results.advice import Advice, AdvicePoint, Limit
 from core.results.forecast import Forecast
 from core.results.measurement import Measurement
-from hogui.budget_text import text_of_budget
 from hogui.forecast_text import total_bytes
 from hogui.tab_advice import AdviceState, TabAdvice
 from hogui.units import format_count, format_memory, format_ratio, format_seconds, ratio
@@ -63,7 +62,7 @@ def point_of_recommendation(answer: Advice) -> AdvicePoint | None:
 def headline_and_reason(answer: Advice) -> tuple[str, str]:
     """What to do in a few words, and why: what the core says, cut behind what it names first."""
     if answer.recommended is None:
-        head = _tr("Nothing fits into {budget}").format(budget=text_of_budget(answer.budget_bytes))
+        head = _tr("Nothing exact fits the budget")
         return head, next(iter(answer.sentences), "")
     label, reason = capitalized(answer.recommended.label), answer.recommended.reason
     if reason.startswith(f"{label}: "):

@@ -18,6 +18,7 @@ from hogui.units import format_seconds
 _SPANS: dict[Stage, tuple[float, float]] = {
     "prepare": (0.0, 0.02),
     "forecast": (0.02, 0.05),
+    "compile": (0.05, 0.05),
     "memory": (0.05, 0.2),
     "allocator": (0.2, 0.25),
     "warm_up": (0.25, 0.35),
@@ -96,6 +97,7 @@ def _stage_words(stage: Stage | None) -> str:
     return {
         "prepare": _tr("Preparing"),
         "forecast": _tr("Forecast"),
+        "compile": _tr("Compile"),
         "memory": _tr("Memory pass"),
         "allocator": _tr("Allocator pass"),
         "warm_up": _tr("Warm-up"),

@@ -23,13 +23,14 @@ from hogui.theme import Preference, theme
 
 ALONE = "conv-order-2"
 BESIDE = ("deep-mlp", "deep-mlp-rematerialize")
+BUDGET = "100 MiB"
 THEMES = {"light": Preference.LIGHT, "dark": Preference.DARK}
 SETTLE_MS = 600
 """Until the last frame of plots that follow a run is drawn."""
 
 
 def main(folder: Path) -> None:
-    """Writes ``window-*.png`` and ``side-by-side-*.png`` into the folder."""
+    """Writes ``window-*.png``, ``side-by-side-*.png`` and ``advice-*.png`` into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="hogui-shots-") as home:
         os.environ["HOGUI_HOME"] = home
@@ -47,6 +48,8 @@ def main(folder: Path) -> None:
         window.session.set_current(beside[-1])
         window.workbench.side_by_side.choose(beside)
         _grab(window, folder, "side-by-side")
+        _advise(window, beside[0], BUDGET)
+        _grab(window, folder, "advice")
         window.close()
 
 
@@ -56,6 +59,18 @@ def _measure(window: MainWindow, tab: OpenTab) -> None:
     tab.resultChanged.connect(lambda: tab.result is not None and finished.quit())
     window.session.run(tab)
     finished.exec()
+
+
+def _advise(window: MainWindow, tab: OpenTab, budget: str) -> None:
+    window.session.set_current(tab)
+    window.commands["split"].setChecked(False)
+    page = window.advice.page_of(tab)
+    page.head.field.setText(budget)
+    window.commands["advise"].setChecked(True)
+    answered = QEventLoop()
+    page.advice.changed.connect(lambda: page.advice.answer is not None and answered.quit())
+    answered.exec()
+    window.tabs.bar.setFocus()
 
 
 def _grab(window: MainWindow, folder: Path, page: str) -> None:

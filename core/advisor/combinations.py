@@ -6,6 +6,7 @@ without a change here. What has no effect is left out: two combinations never me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,8 +122,11 @@ class _Found:
         return self._asked.flatten()
 
     def refuse(self, label: str, why: str, changes: dict[str, Any] | None = None) -> None:
-        """Something that cannot work; each reason is said once."""
-        self.impossible.setdefault(why, Impossible(label=label, changes=changes or {}, reason=why))
+        """Something that cannot work; each reason is said once, whatever its numbers."""
+        reason = re.sub(r"[0-9]+", "", why)
+        self.impossible.setdefault(
+            reason, Impossible(label=label, changes=changes or {}, reason=why)
+        )
 
     def add(self, choice: _Choice) -> None:
         """Takes a combination in, unless it means the same as one before."""
@@ -154,8 +158,12 @@ def _exact(spec: RunSpec) -> Iterator[_Choice]:
     ways += [way for way in _ways(spec) if not way.approximates]
     kept = spec.mitigation.precision
     for way in ways:
-        for others in _others(_applied_way(spec, way), _PARTS, _INNER_SEGMENTS):
-            for checkpointing in _checkpointings(_applied_way(spec, way)):
+        changed = _applied_way(spec, way)
+        for others in _others(changed, _PARTS, _INNER_SEGMENTS):
+            for checkpointing in _checkpointings(changed):
+                # What saves nothing by itself is not combined with others.
+                if _saves_once(changed, checkpointing) and (way or not _are_plain(others)):
+                    continue
                 yield _Choice(checkpointing, (*others, ("precision", kept)), way)
 
 
@@ -170,6 +178,8 @@ def _near(spec: RunSpec) -> Iterator[_Choice]:
         changed = _applied_way(spec, way)
         for others in _others(changed, (1,), ()):
             for checkpointing in _checkpointings(changed, ()):
+                if _saves_once(changed, checkpointing):
+                    continue
                 yield _Choice(checkpointing, (*others, ("precision", precision)), way)
 
 
@@ -193,7 +203,7 @@ def _without_effect(spec: RunSpec) -> Iterator[tuple[str, str]]:
             "checkpointing",
             "There is nothing to cut into segments: the stack has a single layer.",
         )
-    if not _keeps_inner_graph(spec):
+    if not spec.workload.unrolls:
         before = set(notices(spec))
         for field in declared_fields(Mitigation):
             if field.name == "inner_loop" and field.choices:
@@ -215,10 +225,19 @@ def _checkpointings(
         cuts: list[Any] = ["auto", *[count for count in counts if count <= layers]]
         if kind == "none":
             cuts = [asked.segments]
-        elif kind == _ONCE and spec.workload.derivative_order > 1:
+        elif _saves_once(spec, (("kind", kind),)):
             cuts = ["auto"]
         for segments in cuts:
             yield (("kind", kind), ("segments", segments))
+
+
+def _saves_once(spec: RunSpec, checkpointing: tuple[tuple[str, Any], ...]) -> bool:
+    return ("kind", _ONCE) in checkpointing and spec.workload.derivative_order > 1
+
+
+def _are_plain(others: tuple[tuple[str, Any], ...]) -> bool:
+    plain = Mitigation()
+    return all(getattr(plain, name) == value for name, value in others)
 
 
 def _others(
@@ -237,7 +256,7 @@ def _others(
         elif field.name == "inner_segments":
             steps = spec.flatten().get("workload.inner_steps", 0)
             values = ["auto", *[count for count in inner_segments if count < steps]]
-        elif field.name == "inner_loop" and not _keeps_inner_graph(spec):
+        elif field.name == "inner_loop" and not spec.workload.unrolls:
             continue
         grown: list[tuple[tuple[str, Any], ...]] = []
         for others in found:
@@ -249,10 +268,6 @@ def _others(
                 grown.append(others)
         found = grown
     return found
-
-
-def _keeps_inner_graph(spec: RunSpec) -> bool:
-    return spec.workload.adapts and bool(getattr(spec.workload, "unrolls", True))
 
 
 def _examples(spec: RunSpec) -> int:

@@ -8,9 +8,18 @@ from core.spec.declaration import declared_fields
 from core.spec.mitigations import Mitigation
 from core.spec.run import RunSpec
 
+AS_IT_IS: Final = "as it is"
+"""What the configuration that was asked about is called."""
+
 _UNITS: Final = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _CHECKPOINTING: Final = {"none": "", "torch": "torch's checkpointing"}
-_INNER: Final = {"standard": "", "checkpoint": "one inner step per checkpoint"}
+_INNER: Final = {
+    "standard": "",
+    "checkpoint": "one inner step per checkpoint",
+    "saved_gradient": "saved inner gradients",
+    "segments": "inner steps in {runs}",
+    "segments_saved_gradient": "inner steps in {runs} with saved gradients",
+}
 
 
 def label_of(spec: RunSpec, asked: RunSpec, way: str = "") -> str:
@@ -22,12 +31,14 @@ def label_of(spec: RunSpec, asked: RunSpec, way: str = "") -> str:
         way: how it computes its workload, where that differs.
     """
     if (spec.mitigation, spec.workload) == (asked.mitigation, asked.workload):
-        return "as it is"
-    return ", ".join(filter(None, (way, *_mitigated(spec)))) or "nothing mitigated"
+        return AS_IT_IS
+    return ", ".join(filter(None, (way, *_mitigated(spec, asked)))) or "no mitigation"
 
 
-def _mitigated(spec: RunSpec) -> list[str]:
-    mitigation, plain = spec.mitigation, Mitigation()
+def _mitigated(spec: RunSpec, asked: RunSpec) -> list[str]:
+    # A number format is an approximation, and so only told where it is another than asked for.
+    plain = Mitigation(precision=asked.mitigation.precision)
+    mitigation = spec.mitigation
     checkpointing = mitigation.checkpointing
     words = []
     if checkpointing.kind != "none":
@@ -38,13 +49,16 @@ def _mitigated(spec: RunSpec) -> list[str]:
         if not field.takes_effect(mitigation, spec):
             continue
         if field.name == "inner_loop":
-            words.append(_INNER.get(value, f"inner loop: {value.replace('_', ' ')}"))
-        elif field.name == "inner_segments":
-            words.append(count_of(value, "inner segment"))
-        elif value == getattr(plain, field.name):
+            runs = "segments"
+            if mitigation.inner_segments != "auto":
+                runs = count_of(mitigation.inner_segments, "segment")
+            words.append(_INNER.get(value, f"inner loop {value}").format(runs=runs))
+        elif field.name == "inner_segments" or value == getattr(plain, field.name):
             continue
         elif field.name == "accumulation":
             words.append(f"in {value} parts")
+        elif field.name == "precision":
+            words.append("with autocast" if value == "autocast" else f"in {value}")
         elif field.kind == "bool":
             words.append(field.label.lower())
         else:
@@ -68,8 +82,9 @@ def size(count: int) -> str:
 def sizes(first: int, second: int) -> tuple[str, str]:
     """Two amounts of bytes to stand beside each other: in one unit, said once, where that shows
     three digits of both."""
+    larger, smaller = max(first, second), min(first, second)
     for unit, name in _UNITS:
-        if max(first, second) >= unit and min(first, second) >= unit / 10:
+        if larger >= unit and unit / 10 <= smaller and larger < unit * 2**10:
             return f"{_three(first / unit)} {name}", _three(second / unit)
     return size(first), size(second)
 

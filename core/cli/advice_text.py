@@ -75,7 +75,7 @@ def _shown(points: Sequence[AdvicePoint], taken: str) -> list[AdvicePoint]:
 
 def _limit(limit: Limit, budget_bytes: int) -> str:
     if limit.value is None:
-        words = f"{limit.title}: none fits into {size(budget_bytes)}."
+        words = f"{limit.title} within {size(budget_bytes)}: none."
     else:
-        words = f"{limit.title} that fits: {limit.value:,} ({limit.key})."
+        words = f"{limit.title} within {size(budget_bytes)}: {limit.value:,} ({limit.key})."
     return f"{words} {limit.note}".rstrip()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from core.advisor import advise
-from core.advisor.words import size
+from core.advisor.words import AS_IT_IS, size
 from core.cli.advice_text import print_advice
 from core.cli.confirming import confirmed
 from core.cli.measuring import cancelled_by_signals
@@ -71,8 +71,8 @@ def command(
     except NotReady as error:
         raise Refused(f"There is no advice: {error}.", status=1) from None
     if not advice.points:
-        reasons = [each.reason for each in advice.impossible]
-        raise Refused(f"There is no advice. {' '.join(reasons[:1])}".rstrip(), status=1)
+        reasons = [each.reason for each in advice.impossible if each.label == AS_IT_IS]
+        raise Refused(f"There is no advice. {' '.join(reasons)}".rstrip(), status=1)
     if confirm:
         advice = confirmed(advice, console)
     if json:

@@ -22,6 +22,7 @@ from core.results.events import (
 _STAGES: Final[dict[Stage, str]] = {
     "forecast": "forecasting",
     "prepare": "preparing",
+    "compile": "compiling",
     "memory": "memory pass",
     "allocator": "allocator's peak",
     "warm_up": "warm-up",

@@ -15,6 +15,7 @@ from torch import nn
 
 from core.engine import layers, tangents
 from core.engine.data import Batch, Halves, Tasks, draw_batch, draw_halves, draw_tasks
+from core.engine.excerpt import WHOLE, Excerpt
 from core.engine.losses import Loss, loss_of
 from core.engine.own_tensors import own_tensors
 from core.engine.recorder import Recorder, Silent
@@ -25,6 +26,7 @@ from core.engine.user_trial import completed
 from core.spec.accumulation import part_sizes
 from core.spec.inner_segments import walked_twice
 from core.spec.model import StackModel
+from core.spec.placement import Runs, segments_of
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Examples, Maml
@@ -69,11 +71,7 @@ class Problem:
         criterion: the loss of an output and its target.
         own: tensors of the workload's own that exist before it, such as the vectors of
             Hessian-vector products.
-        most_units: how many like parts of the workload are computed at most; the rest is left out
-            where a forecast is made from few.
-        runs: lengths of the runs that the inner steps are cut into, where it is not the spec that
-            says them.
-        most_parts: how many parts of the batch of each size are computed at most, likewise.
+        excerpt: how much of it is computed; the rest is left out where a forecast is made from few.
         number: which part of a batch this is, which decides its random numbers.
     """
 
@@ -85,14 +83,12 @@ class Problem:
     data: Batch | Tasks | Halves
     criterion: Loss
     own: dict[str, torch.Tensor]
-    most_units: int | None = None
-    runs: tuple[int, ...] | None = None
-    most_parts: int | None = None
+    excerpt: Excerpt = WHOLE
     number: int = 0
 
     def units(self, count: int) -> range:
         """The like parts of the workload, or the first of them."""
-        return range(count if self.most_units is None else min(count, self.most_units))
+        return range(count if self.excerpt.units is None else min(count, self.excerpt.units))
 
     def loss(
         self,
@@ -159,7 +155,7 @@ class Problem:
     @cached_property
     def walked_twice(self) -> tuple[int, ...]:
         """The runs of inner steps that keep their first weights alone."""
-        return walked_twice(self.spec, self.runs)
+        return walked_twice(self.spec, self.excerpt.runs)
 
     @cached_property
     def parts(self) -> dict[int, tuple[slice, Problem]]:
@@ -177,7 +173,7 @@ class Problem:
         cut, seen = dict[int, tuple[slice, Problem]](), Counter[int]()
         for number, (end, size) in enumerate(zip(accumulate(sizes), sizes, strict=True)):
             seen[size] += 1
-            if self.most_parts is None or seen[size] <= self.most_parts:
+            if self.excerpt.parts is None or seen[size] <= self.excerpt.parts:
                 rows = slice(end - size, end)
                 x = data.x.detach()[rows].requires_grad_(data.x.requires_grad)
                 cut[number] = (rows, replace(self, data=Batch(x, data.y[rows]), number=number))
@@ -207,10 +203,8 @@ class Problem:
 def prepare(
     spec: RunSpec,
     device: torch.device,
-    most_units: int | None = None,
-    most_parts: int | None = None,
+    excerpt: Excerpt = WHOLE,
     *,
-    runs: tuple[int, ...] | None = None,
     trained: bool = True,
 ) -> Problem:
     """Builds weights and data from the spec's seed.
@@ -218,9 +212,7 @@ def prepare(
     Args:
         spec: a run without problems.
         device: where to compute.
-        most_units: how many like parts of the workload to compute at most.
-        runs: lengths of the runs that the inner steps are cut into; None leaves it to the spec.
-        most_parts: how many parts of the batch of each size to compute at most.
+        excerpt: how much of it to compute.
         trained: whether the weights are trained where the workload asks for it; false where only
             their sizes matter.
 
@@ -235,7 +227,7 @@ def prepare(
         # Of rms_norm, whose weights stay in 32 bits: it is a slower kernel, and what was asked for.
         warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")
     network = _user_network if isinstance(spec.model, PythonModel) else _stack_network
-    stack, parameters, buffers = network(spec, device, dtype)
+    stack, parameters, buffers = network(spec, device, dtype, excerpt.segments)
     own_step = spec.is_own_step
     by_inputs = spec.workload.by_inputs and not own_step
     for parameter in parameters.values():
@@ -255,9 +247,7 @@ def prepare(
         data=data,
         criterion=loss_of(spec.loss, way),
         own={} if own_step else own_tensors(spec, parameters),
-        most_units=most_units,
-        runs=runs,
-        most_parts=most_parts,
+        excerpt=excerpt,
     )
     problem.reset()
     if isinstance(stack, UserModule):
@@ -295,7 +285,9 @@ Network = tuple[Stack | UserModule, dict[str, torch.Tensor], dict[str, torch.Ten
 """A function, its parameters and its buffers."""
 
 
-def _stack_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
+def _stack_network(
+    spec: RunSpec, device: torch.device, dtype: torch.dtype, segments: Runs | None
+) -> Network:
     model = _right_model(spec)
     module = _module(model, spec.measure.seed)
     parameters = {
@@ -305,11 +297,16 @@ def _stack_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> N
         name: buffer.to(device, dtype if buffer.is_floating_point() else buffer.dtype)
         for name, buffer in module.named_buffers()
     }
-    stack = Stack(model, spec.workload.derivation, spec.mitigation.checkpointing)
+    checkpointing = spec.mitigation.checkpointing.kind
+    runs = segments_of(spec) if segments is None else segments
+    stack = Stack(model, spec.workload.derivation, checkpointing, runs)
     return stack, parameters, buffers
 
 
-def _user_network(spec: RunSpec, device: torch.device, dtype: torch.dtype) -> Network:
+def _user_network(
+    spec: RunSpec, device: torch.device, dtype: torch.dtype, segments: Runs | None
+) -> Network:
+    del segments  # there are none
     function = user_module(spec, device, dtype)
     return function, function.parameters, function.buffers
 

@@ -15,18 +15,21 @@ What a segment may be:
     return several tensors, also ones without a gradient. All evaluations must agree: ``random`` is
     for segments that draw random numbers, ``recompute`` for segments with side effects.
 
+Tangents:
+    In forward mode a segment is one of twice the tensors: numbers and tangents go in, numbers and
+    tangents come out. So both can be differentiated again, and a gradient can carry tangents.
+
 What cannot pass:
-    The transforms of ``torch.func``, which are refused, and forward-mode differentiation, at which
-    torch raises. A derivative that is identically zero may come back as None (``allow_unused``)
-    where the plain computation has no graph to differentiate.
+    The transforms of ``torch.func``, and a gradient that carries tangents and is to be
+    differentiated again; both are refused. A derivative that is identically zero may come back as
+    None (``allow_unused``) where the plain computation has no graph to differentiate.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -34,9 +37,11 @@ from torch.autograd import Function
 from torch.autograd.graph import Node
 
 from core.engine.captured_tensors import name_of, refuse_captured_tensors
+from core.engine.moving_segments import Evaluation, Moving, a_level, moves, moving_gradients
+from core.engine.surroundings import Surroundings
+from core.engine.tangents import carries_tangents
 
 Output = TypeVar("Output", Tensor, tuple[Tensor, ...])
-_Evaluation = Callable[[Sequence[Tensor]], Sequence[Tensor | None]]
 
 
 def rematerialize(
@@ -56,7 +61,8 @@ def rematerialize(
         ValueError: the result depends on a tensor that requires grad and is not an argument.
         TypeError: an argument is no tensor, or the result neither a tensor nor a tuple of them.
         RuntimeError: inside a transform of ``torch.func``; or, out of a gradient, if another
-            evaluation disagrees with the first.
+            evaluation disagrees with the first, or if it carries tangents and is to be
+            differentiated again.
     """
     name = name_of(function)
     for position, tensor in enumerate(tensors):
@@ -70,8 +76,10 @@ def rematerialize(
             f"Segment '{name}' is inside a transform of torch.func, which cannot pass through "
             "rematerialized segments: use torch.autograd.grad."
         )
+    if any(map(moves, tensors)):
+        return cast(Output, _with_tangents(function, tensors, recompute, random))
 
-    surroundings = _Surroundings.of(tensors, random=random)
+    surroundings = Surroundings.of(tensors, random=random)
     # In grad mode, unlike the forward of a Function: a segment may differentiate inside itself,
     # and the graph, dropped before anything else is evaluated, tells what the result depends on.
     inputs = [_detached(tensor, tensor.requires_grad) for tensor in tensors]
@@ -94,10 +102,7 @@ def rematerialize(
             refuse_captured_tensors(again, inputs, outputs)
         now = [(output.shape, output.dtype) for output in outputs]
         if now != kinds:
-            raise RuntimeError(
-                f"Segment '{name}' returned {kinds} when first evaluated and {now} when "
-                "evaluated again for a gradient."
-            )
+            raise RuntimeError(_otherwise(name, kinds, now))
         for i in differentiable:
             if not outputs[i].requires_grad:
                 raise RuntimeError(
@@ -110,7 +115,53 @@ def rematerialize(
     return cast(Output, connected[0] if is_single else tuple(connected))
 
 
+# ------------------------------------------------------------------------------------- tangents
+
+
+def _with_tangents(
+    function: Callable[..., Any],
+    tensors: Sequence[Tensor],
+    recompute: Callable[..., Any] | None,
+    random: bool,
+) -> Any:
+    """A segment of which an input has a tangent, as one of the numbers and the tangents."""
+    surroundings = Surroundings.of(tensors, random=random)
+    inputs, name, again = Moving.of(tensors), name_of(function), recompute or function
+    with torch.no_grad(), surroundings.autocast_restored():
+        returned = function(*inputs.together)
+    outputs, is_single = Moving.of(_as_tuple(returned, name)), isinstance(returned, Tensor)
+    del returned
+    values = [output.detach() for output in outputs.arguments]
+    kinds = [(value.shape, value.dtype) for value in values]
+    absent = [None] * len(outputs.tangents)
+
+    def evaluate_again(arguments: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        with a_level(), surroundings.restored():
+            outputs = Moving.of(_as_tuple(again(*inputs.others(arguments).together), name))
+        refuse_captured_tensors(again, arguments, outputs.arguments)
+        now = [(output.shape, output.dtype) for output in outputs.arguments]
+        if now != kinds:
+            raise RuntimeError(_otherwise(name, kinds, now))
+        return outputs.arguments
+
+    def evaluate_numbers(arguments: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        with surroundings.restored():
+            return (*_as_tuple(again(*arguments), name), *absent)
+
+    differentiable = [i for i, value in enumerate(values) if value.is_floating_point()]
+    connected = _connect(
+        evaluate_again, differentiable, values, inputs.arguments, (inputs.others, evaluate_numbers)
+    )
+    tensors = outputs.others([value for value in connected if value is not None]).together
+    return tensors[0] if is_single else tuple(tensors)
+
+
 # ----------------------------------------------------------------------------------- the nodes
+
+
+_Tangents = tuple[Callable[[Sequence[Tensor]], Moving], Evaluation]
+"""Where some of a segment's tensors are tangents of others: takes them apart, and evaluates the
+numbers alone, with None in the place of an output's tangent."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +172,9 @@ class _Segment:
     differentiate by them.
     """
 
-    evaluate: _Evaluation
+    evaluate: Evaluation
     requires_grad: tuple[bool, ...]
+    tangents: _Tangents | None = None
 
 
 class _Rematerialized(Function):
@@ -146,8 +198,11 @@ class _Rematerialized(Function):
         cotangents = _take_cotangents(received)
         sources = [node for node, _ in ctx.next_functions]
         wanted = [i for i, node in enumerate(sources) if _is_reached(node)]
+        segment: _Segment = ctx.segment
         pull_back = _gradients_as_a_node if torch.is_grad_enabled() else _gradients
-        gradients = pull_back(ctx.segment, wanted, ctx.saved_tensors, cotangents)
+        if carries_tangents() and (segment.tangents or any(map(moves, cotangents.values()))):
+            pull_back = _moving_gradients
+        gradients = pull_back(segment, wanted, ctx.saved_tensors, cotangents)
         by_position = dict(zip(wanted, gradients, strict=True))
         return None, None, *(by_position.get(i) for i in range(len(sources)))
 
@@ -172,10 +227,11 @@ class _InnerProduct(Function):
 
 
 def _connect(
-    evaluate: _Evaluation,
+    evaluate: Evaluation,
     positions: Sequence[int],
     values: Sequence[Tensor | None],
     tensors: Sequence[Tensor],
+    tangents: _Tangents | None = None,
 ) -> list[Tensor | None]:
     """``values``, those at ``positions`` being outputs of a node that keeps only ``tensors``."""
 
@@ -183,9 +239,18 @@ def _connect(
         outputs = evaluate(inputs)
         return [outputs[position] for position in positions]
 
+    def numbers_at_positions(inputs: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        assert tangents is not None
+        outputs = tangents[1](inputs)
+        return [outputs[position] for position in positions]
+
     connected = list(values)
     if positions:
-        segment = _Segment(evaluate_positions, tuple(tensor.requires_grad for tensor in tensors))
+        segment = _Segment(
+            evaluate_positions,
+            tuple(tensor.requires_grad for tensor in tensors),
+            None if tangents is None else (tangents[0], numbers_at_positions),
+        )
         outputs = _apply(_Rematerialized, segment, [values[i] for i in positions], *tensors)
         for position, output in zip(positions, outputs, strict=True):
             connected[position] = output
@@ -199,7 +264,7 @@ def _gradients_as_a_node(
     cotangents: dict[int, Tensor],
 ) -> Sequence[Tensor | None]:
     """The result of `_gradients` from a node that keeps only ``tensors`` and ``cotangents``."""
-    surroundings = _Surroundings.of(tensors)
+    surroundings = Surroundings.of(tensors)
     count = len(tensors)
     positions = list(cotangents)
     arguments = [*tensors, *cotangents.values()]
@@ -251,6 +316,32 @@ def _gradients(
         )
 
 
+def _moving_gradients(
+    segment: _Segment,
+    wanted: Sequence[int],
+    tensors: Sequence[Tensor],
+    cotangents: dict[int, Tensor],
+) -> Sequence[Tensor | None]:
+    """The result of `_gradients` with its tangents; of outputs' tangents there is no gradient."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "A gradient that carries tangents through rematerialized segments cannot be "
+            "differentiated again: leave create_graph out, or take the gradient of a tangent once "
+            "the level of tangents has ended."
+        )
+    moving, evaluate = Moving(tuple(tensors), (), ()), segment.evaluate
+    if segment.tangents is not None:
+        apart, evaluate = segment.tangents
+        moving = apart(tensors)
+    inputs = [
+        _detached(number, requires_grad)
+        for number, requires_grad in zip(moving.numbers, segment.requires_grad, strict=False)
+    ]
+    numbers = [i for i in wanted if i < len(inputs)]
+    found = moving_gradients(evaluate, inputs, moving, numbers, cotangents)
+    return [found.get(i) for i in wanted]
+
+
 def _apply(function: type[Function], *arguments: object) -> Any:
     return function.apply(*arguments)  # type: ignore[no-untyped-call]
 
@@ -284,69 +375,11 @@ def _detached(tensor: Tensor, requires_grad: bool) -> Tensor:
     return tensor.detach().requires_grad_(requires_grad)
 
 
-# ---------------------------------------------------------------------- the same evaluation again
-
-
-@dataclass(frozen=True)
-class _Surroundings:
-    """What an evaluation depends on besides its inputs."""
-
-    autocast: tuple[tuple[str, bool, torch.dtype], ...]
-    random_states: tuple[tuple[torch.device, Tensor], ...]
-
-    @classmethod
-    def of(cls, tensors: Sequence[Tensor], *, random: bool = False) -> Self:
-        """Those of this moment, random states only where they are asked for."""
-        devices = {torch.device("cpu"), *(t.device for t in tensors if t.device.type != "meta")}
-        kinds = {device.type for device in devices}
-        return cls(
-            autocast=tuple(
-                (kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
-                for kind in sorted(kinds)
-                if torch.amp.is_autocast_available(kind)
-            ),
-            random_states=_random_states(devices) if random else (),
-        )
-
-    @contextlib.contextmanager
-    def restored(self) -> Iterator[None]:
-        """As they were; afterwards the random states are as if nothing had been drawn."""
-        before = _random_states(device for device, _ in self.random_states)
-        _set_random_states(self.random_states)
-        try:
-            with self.autocast_restored():
-                yield
-        finally:
-            _set_random_states(before)
-
-    @contextlib.contextmanager
-    def autocast_restored(self) -> Iterator[None]:
-        """Without autocast's cache, which would keep the casts of each evaluation."""
-        with contextlib.ExitStack() as contexts:
-            for kind, is_enabled, dtype in self.autocast:
-                if is_enabled or torch.is_autocast_enabled(kind):
-                    contexts.enter_context(
-                        torch.autocast(kind, dtype=dtype, enabled=is_enabled, cache_enabled=False)
-                    )
-            yield
-
-
-def _random_states(devices: Iterable[torch.device]) -> tuple[tuple[torch.device, Tensor], ...]:
-    return tuple((device, _generators(device).get_rng_state(*_index(device))) for device in devices)
-
-
-def _set_random_states(states: Iterable[tuple[torch.device, Tensor]]) -> None:
-    for device, state in states:
-        _generators(device).set_rng_state(state, *_index(device))
-
-
-def _generators(device: torch.device) -> Any:
-    return torch if device.type == "cpu" else torch.get_device_module(device)
-
-
-def _index(device: torch.device) -> tuple[torch.device, ...]:
-    """The device as an argument, for the kinds of which there may be several."""
-    return () if device.type in ("cpu", "mps") else (device,)
+def _otherwise(name: str, first: object, again: object) -> str:
+    return (
+        f"Segment '{name}' returned {first} when first evaluated and {again} when evaluated again "
+        "for a gradient."
+    )
 
 
 def _as_tuple(returned: object, name: str) -> tuple[Tensor, ...]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 import torch.utils.checkpoint
@@ -21,19 +18,6 @@ Strategy = Callable[[Segment, Segment, Sequence[torch.Tensor], bool], torch.Tens
 Called with the segment, the same one without side effects for computing it again, its tensors, and
 whether it draws random numbers.
 """
-
-
-def cut(layers: int, segments: int | Literal["auto"]) -> tuple[range, ...]:
-    """Cuts a stack into contiguous runs of about equal length.
-
-    Args:
-        layers: number of layers.
-        segments: number of runs; auto is about the square root of the number of layers, which
-            balances what is kept against what is computed again (Chen et al. 2016).
-    """
-    count = round(math.sqrt(layers)) if segments == "auto" else segments
-    bounds = [math.ceil(layers * position / count) for position in range(count + 1)]
-    return tuple(range(first, end) for first, end in itertools.pairwise(bounds))
 
 
 def dropped_once(

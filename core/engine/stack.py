@@ -10,11 +10,11 @@ import torch
 from core.engine.layers import Forward, forward
 from core.engine.losses import Loss
 from core.engine.recorder import Recorder, is_deaf
-from core.engine.segments import STRATEGIES, Strategy, cut
+from core.engine.segments import STRATEGIES, Strategy
 from core.spec.derivation import Derivation
 from core.spec.layers import leaves
-from core.spec.mitigations import Checkpointing
 from core.spec.model import StackModel
+from core.spec.placement import Runs
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -35,7 +35,8 @@ class Stack:
         self,
         model: StackModel,
         way: Derivation,
-        checkpointing: Checkpointing,
+        checkpointing: str,
+        segments: Runs,
         part: range | None = None,
     ) -> None:
         """Prepares the functions of the layers.
@@ -43,19 +44,19 @@ class Stack:
         Args:
             model: a stack without problems.
             way: how the output will be differentiated.
-            checkpointing: which activations are dropped.
-            part: positions of the layers to apply, where it is not all of them; checkpointing cuts
-                the whole stack all the same.
+            checkpointing: the kind, in which way activations are dropped.
+            segments: the runs of layers that are computed again together.
+            part: positions of the layers to apply, where it is not all of them.
         """
-        self._made_of = model, way, checkpointing
+        self._made_of = model, way, checkpointing, segments
         self._parts: dict[range, Stack] = {}
         whole = range(len(model.layers))
         mine = whole if part is None else part
         self.random = any(leaf.random for leaf in leaves(model.layers[mine.start : mine.stop]))
         functions = {index: forward(model.layers[index], index, way) for index in mine}
         self._layers = tuple(functions.items())
-        self._strategy = STRATEGIES.get(checkpointing.kind)
-        runs = [_common(layers, mine) for layers in cut(len(whole), checkpointing.segments)]
+        self._strategy = STRATEGIES.get(checkpointing)
+        runs = [_common(layers, mine) for layers in segments]
         self._runs = tuple(
             _run(model, layers, tuple((index, functions[index]) for index in layers))
             for layers in runs

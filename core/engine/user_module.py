@@ -69,6 +69,11 @@ class UserModule:
         """What the file defines."""
         return self._file.names
 
+    @property
+    def module(self) -> nn.Module:
+        """The module itself."""
+        return self._module
+
     def step(self, batch: Batch, recorder: Recorder) -> object:
         """The file's own computation on the module; what it returns."""
         assert self._file.step is not None

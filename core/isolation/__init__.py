@@ -71,6 +71,7 @@ class Isolation:
         devices: ``module:function`` that lists the devices.
         outlook: ``module:function`` that forecasts.
         inspect: ``module:function`` that looks at the user's own model.
+        times: ``module:function`` that times several runs.
         driver_memory: follows a process, by its number, on devices with CUDA.
     """
 
@@ -81,10 +82,11 @@ class Isolation:
         devices: str = Targets().devices,
         outlook: str = Targets().outlook,
         inspect: str = Targets().inspect,
+        times: str = Targets().times,
         driver_memory: Callable[[int], DriverMemory] = DriverMemory,
     ) -> None:
         fastest: StartMethod = "spawn" if sys.platform == "win32" else "forkserver"
-        self._nursery = Nursery(method or fastest, Targets(run, devices, outlook, inspect))
+        self._nursery = Nursery(method or fastest, Targets(run, devices, outlook, inspect, times))
         self._driver_memory = driver_memory
         self._warming: Future[bool] | None = None
 
@@ -177,9 +179,13 @@ class Isolation:
         """A process of its own that forecasts; it starts with the first question."""
         return Forecaster(self._nursery)
 
-    def forecasters(self) -> Forecasters:
-        """Several such processes, which answer many questions side by side."""
-        return Forecasters(self._nursery)
+    def forecasters(self, count: int | None = None) -> Forecasters:
+        """Several such processes, which answer many questions side by side.
+
+        Args:
+            count: how many; by default one for each core, and four at most.
+        """
+        return Forecasters(self._nursery, count)
 
     def side_by_side(
         self, specs: Sequence[RunSpec], cancelled: Flag | None = None

@@ -95,6 +95,9 @@ def serve(connection: Connection, log: str, targets: Targets) -> None:
     """
     # Ctrl-C in a terminal reaches every process of the group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        # A group of its own, so that what it starts, such as a compiler, can be ended with it.
+        os.setpgid(0, 0)
     _redirect_output(log)
     Thread(target=_end_with_parent, args=(log,), name="end-with-parent", daemon=True).start()
     try:

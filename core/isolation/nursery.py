@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -212,7 +215,16 @@ def _context(method: StartMethod, preload: list[str]) -> ForkServerContext | Spa
 def _kill(child: Child) -> None:
     # Asked first, so that a process that took over the number of an ended one is left alone.
     if child.process.is_alive():
+        if sys.platform != "win32":
+            _kill_group(child.pid)
         child.process.kill()
+
+
+def _kill_group(pid: int) -> None:
+    """Ends what the process has started, such as a C++ compiler, where it leads a group."""
+    with suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _was_loaded(child: Child) -> bool:

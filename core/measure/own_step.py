@@ -1,20 +1,23 @@
 """What code of the user's own does to memory that it need not: leaks, and graphs that nobody uses.
 
 The step is run a few times in a row, as a training loop would, and what is alive after each is
-counted. Then each ``create_graph=True`` is left out once: where the step ends with the same numbers
-without it, it was needless, and the difference of the peaks is its price.
+counted. Then each ``create_graph=True``, each ``retain_graph=True`` and the graph of each call of
+the module is left out once: where the step ends with the same numbers without it, it was needless,
+and the differences of the peaks and of the times are its price.
 """
 
 from __future__ import annotations
 
 import gc
-import traceback
+import inspect
+import statistics
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import autograd
@@ -34,6 +37,8 @@ _SETTLED: Final = 2
 """Steps after which caches have what they keep for good."""
 
 _MOST_CALLS: Final = 8
+_FEWEST_TURNS, _MOST_TURNS, _LONG_ENOUGH_S = 7, 100, 0.2
+"""In which a step is timed with and without a graph."""
 _SAME: Final = 1e-12
 """Relative difference, in 64 bits, of numbers that may come from another order of summing."""
 
@@ -105,34 +110,74 @@ def _growth(kept: list[int]) -> int:
     return max(min(steps), 0)
 
 
+Kind = Literal["create_graph=True", "retain_graph=True", "the graph"]
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A graph that the step keeps or builds.
+
+    Attributes:
+        kind: what asks for it.
+        place: where that stands in the user's file.
+    """
+
+    kind: Kind
+    place: str
+
+    def needless(self, price: str) -> str:
+        """What is said where it is."""
+        if self.kind == "the graph":
+            return (
+                f"The graph of the module's call in {self.place} is needless, since nothing "
+                f"differentiates it; torch.no_grad() around it leaves it out{price}."
+            )
+        return f"{self.kind} in {self.place} is needless{price}."
+
+
 @dataclass
 class _Calls:
-    """The calls of torch.autograd with ``create_graph=True``, one of which may be told otherwise.
+    """The calls that keep or build a graph, one of which may be told otherwise.
 
     Attributes:
         file: whose lines are named.
         without: position of the call that is made without; None for none.
         keep: whether that call keeps what it differentiates.
-        places: where each stands in the user's file.
+        graphs: what each asks for.
     """
 
     file: Path
     without: int | None = None
     keep: bool = False
-    places: list[str] = field(default_factory=list)
+    graphs: list[_Graph] = field(default_factory=list)
 
     def take(self, keywords: dict[str, Any]) -> dict[str, Any]:
         """The keywords of a call, changed where it is the one."""
-        if not keywords.get("create_graph"):
+        if keywords.get("create_graph"):
+            is_meant = self._is_meant("create_graph=True")
+            changed = {"create_graph": False, "retain_graph": self.keep or None}
+        elif keywords.get("retain_graph"):
+            is_meant = self._is_meant("retain_graph=True")
+            changed = {"retain_graph": None}
+        else:
             return keywords
-        self.places.append(self._place())
-        if len(self.places) - 1 != self.without:
-            return keywords
-        return keywords | {"create_graph": False, "retain_graph": self.keep or None}
+        return keywords | changed if is_meant else keywords
+
+    def forward(self) -> AbstractContextManager[object]:
+        """What a call of the module is made within."""
+        is_meant = torch.is_grad_enabled() and self._is_meant("the graph")
+        return torch.no_grad() if is_meant else nullcontext()
+
+    def _is_meant(self, kind: Kind) -> bool:
+        """Notes a graph; whether it is the one to leave out."""
+        self.graphs.append(_Graph(kind, self._place()))
+        return len(self.graphs) - 1 == self.without
 
     def _place(self) -> str:
-        frames = [frame for frame in traceback.extract_stack() if frame.filename == str(self.file)]
-        return f"{self.file.name}, line {frames[-1].lineno}" if frames else self.file.name
+        frame = inspect.currentframe()
+        while frame is not None and frame.f_code.co_filename != str(self.file):
+            frame = frame.f_back
+        return self.file.name if frame is None else f"{self.file.name}, line {frame.f_lineno}"
 
 
 _SIGNATURES: Final = {
@@ -142,13 +187,16 @@ _SIGNATURES: Final = {
 
 
 @contextmanager
-def _watched(calls: _Calls, names: dict[str, Any]) -> Iterator[None]:
-    """Sees what the user's code asks of torch.autograd, by keyword or by position.
+def _watched(calls: _Calls, problem: Problem) -> Iterator[None]:
+    """Sees what the user's code asks of torch.autograd, by keyword or by position, and its calls of
+    the module.
 
     Args:
         calls: hears of it.
-        names: of the user's file, which may have imported the functions by themselves.
+        problem: of the user's file, which may have imported the functions by themselves.
     """
+    assert isinstance(problem.stack, UserModule)
+    names, module = problem.stack.names, problem.stack.module
     originals = {name: getattr(autograd, name) for name in _SIGNATURES}
     replaced: list[tuple[dict[str, Any], str, Any]] = []
 
@@ -164,15 +212,29 @@ def _watched(calls: _Calls, names: dict[str, Any]) -> Iterator[None]:
             for known in [known for known, value in place.items() if value is original]:
                 replaced.append((place, known, original))
                 place[known] = taking(name)
+
+    forward, own = module.forward, vars(module).get("forward")
+    is_plain = not isinstance(module, torch.jit.ScriptModule)
+
+    def forward_within(*given: Any, **keywords: Any) -> Any:
+        with calls.forward():
+            return forward(*given, **keywords)
+
+    if is_plain:
+        module.forward = forward_within
     try:
         yield
     finally:
+        if is_plain:
+            del module.forward
+        if is_plain and own is not None:
+            module.forward = own
         for place, known, original in replaced:
             place[known] = original
 
 
 def _needless_graphs(spec: RunSpec, device: torch.device) -> Iterator[str]:
-    """A sentence for each ``create_graph=True`` without which the step ends with the same numbers.
+    """A sentence for each graph without which the step ends with the same numbers.
 
     Judged on steps in 64 bits where the file allows it, so that what is small is told from what is
     rounded. Each starts from a module and a file of its own: what the file keeps between steps is
@@ -187,33 +249,73 @@ def _needless_graphs(spec: RunSpec, device: torch.device) -> Iterator[str]:
         first = _Calls(file)
         judged, tolerance = spec, 0.0
         right = _ended(judged, device, first)
-    if right is None or not first.places:
+    if right is None or not first.graphs:
         return
     if not _agree(right, _ended(judged, device, _Calls(file)), tolerance):
-        yield (
-            "Whether create_graph=True is needed was not judged, because the step does not end "
-            "with the same numbers twice."
-        )
+        if any(graph.kind == "create_graph=True" for graph in first.graphs):
+            yield (
+                "Whether create_graph=True is needed was not judged, because the step does not end "
+                "with the same numbers twice."
+            )
         return
     before = _peak(spec, device, _Calls(file))
-    for position in range(min(len(first.places), _MOST_CALLS)):
-        for keep in (False, True):
-            ended = _ended(judged, device, _Calls(file, position, keep))
-            if not _agree(right, ended, tolerance):
+    for position, graph in enumerate(first.graphs[:_MOST_CALLS]):
+        for keep in (False, True) if graph.kind == "create_graph=True" else (False,):
+            without = _Calls(file, position, keep)
+            if not _agree(right, _ended(judged, device, without), tolerance):
                 continue
-            after = _peak(spec, device, _Calls(file, position, keep))
-            price = "" if before is None or after is None else _price(before, after)
-            yield f"create_graph=True in {first.places[position]} is needless{price}."
+            without.graphs.clear()
+            after = _peak(spec, device, without)
+            known = before is not None and after is not None
+            saves = before is not None and after is not None and after < before
+            # A graph that costs nothing is worth a word only where it was asked for by name.
+            if saves or graph.kind == "create_graph=True":
+                times = _seconds(spec, device, _Calls(file), without) if saves else None
+                yield graph.needless(_price(before, after, times) if known else "")
             break
 
 
-def _price(before: int, after: int) -> str:
+def _price(before: int | None, after: int | None, times: tuple[float, float] | None) -> str:
+    assert before is not None
+    assert after is not None
     if after >= before:
         return ": the result is the same without it, and so is the peak"
-    return (
+    price = (
         f": without it the result is the same and the peak is {after:,} bytes instead of "
         f"{before:,}, which is {before - after:,} bytes less"
     )
+    if times is None:
+        return price
+    with_it, without = times
+    return f"{price}; a step takes {without * 1e3:.3g} ms instead of {with_it * 1e3:.3g}"
+
+
+def _seconds(spec: RunSpec, device: torch.device, *each: _Calls) -> tuple[float, float]:
+    """The median time of a step, with and without a graph, measured in turns."""
+    problems = [prepare(spec, device) for _ in each]
+    taken: list[list[float]] = [[] for _ in each]
+    end = time.perf_counter() + _LONG_ENOUGH_S
+    for turn in range(_MOST_TURNS):
+        if turn > _FEWEST_TURNS and time.perf_counter() > end:
+            break
+        for problem, calls, seconds in zip(problems, each, taken, strict=True):
+            problem.reset()
+            problem.same_random_numbers()
+            calls.graphs.clear()
+            with _watched(calls, problem):
+                _wait(device)
+                start = time.perf_counter()
+                own_step.compute(problem, Silent())
+                _wait(device)
+                if turn:  # the first one is slower
+                    seconds.append(time.perf_counter() - start)
+    with_it, without = map(statistics.median, taken)
+    return with_it, without
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
 
 
 def _ended(spec: RunSpec, device: torch.device, calls: _Calls) -> list[torch.Tensor] | None:
@@ -221,7 +323,7 @@ def _ended(spec: RunSpec, device: torch.device, calls: _Calls) -> list[torch.Ten
     try:
         problem = prepare(spec, device)
         problem.same_random_numbers()
-        with _watched(calls, _names(problem)):
+        with _watched(calls, problem):
             computed = own_step.compute(problem, Silent())
     except RuntimeError:
         return None
@@ -245,13 +347,13 @@ def _peak(spec: RunSpec, device: torch.device, calls: _Calls) -> int | None:
     problem = prepare(spec, device)
 
     def work(recorder: Recorder) -> None:
-        with _watched(calls, _names(problem)):
+        with _watched(calls, problem):
             own_step.compute(problem, recorder)
 
     def start_over() -> None:
         problem.reset()
         problem.same_random_numbers()
-        calls.places.clear()
+        calls.graphs.clear()
 
     peak = allocator_peak(device, work, start_over)
     return None if peak is None else peak.peak_bytes
@@ -260,8 +362,3 @@ def _peak(spec: RunSpec, device: torch.device, calls: _Calls) -> int | None:
 def _file(spec: RunSpec) -> Path:
     assert isinstance(spec.model, PythonModel)
     return spec.model.path
-
-
-def _names(problem: Problem) -> dict[str, Any]:
-    assert isinstance(problem.stack, UserModule)
-    return problem.stack.names

@@ -17,7 +17,9 @@ from core.results.measurement import LayerCost, Measurement, Memory, Phase
 from core.results.memory_timeline import MemoryTimeline
 from core.spec.run import RunSpec
 
-Stage = Literal["forecast", "prepare", "memory", "allocator", "warm_up", "time", "follow", "check"]
+Stage = Literal[
+    "forecast", "prepare", "compile", "memory", "allocator", "warm_up", "time", "follow", "check"
+]
 
 
 class _Event(BaseModel):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from core.spec.accumulation import accumulation_misfits
 from core.spec.arrays_file import UnreadableArrays, read_arrays
+from core.spec.compilation import compilation_misfits
 from core.spec.data import (
     DIGIT_CLASSES,
     DIGIT_SHAPE,
@@ -43,6 +44,7 @@ def inconsistencies(
         problems += _batch_norm(model, data, workload)
         problems += _mitigation(mitigation, model)
         problems += accumulation_misfits(model, data, workload, mitigation)
+        problems += compilation_misfits(model, workload, mitigation)
     return tuple(problems)
 
 

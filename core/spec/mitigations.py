@@ -26,7 +26,8 @@ class Checkpointing(Spec):
     segments: Literal["auto"] | int = declare(
         "auto",
         label="Segments",
-        help="Into how many runs of layers the stack is cut; auto is about the square root.",
+        help="Into how many runs of layers the stack is cut; auto chooses how many, and "
+        "where, by what the layers keep.",
         minimum=1,
         when={"kind": ("torch", "rematerialize")},
     )
@@ -67,6 +68,9 @@ class Mitigation(Spec):
         help="Number format of weights, data and gradients; autocast keeps them in float32 and "
         "computes the expensive operations of the forward pass in bfloat16.",
     )
-    compile: Literal[False] = declare(
-        False, label="Compile", help="Traces and compiles the whole computation."
+    compile: bool = declare(
+        False,
+        label="Compile",
+        help="Traces the whole computation once, every derivative included, and compiles it with "
+        "inductor, torch's compiler; that takes seconds to minutes, once a run.",
     )

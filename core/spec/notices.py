@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from core.spec.compilation import COMPILED_BUFFERS, COMPUTED_ONCE, recomputes
 from core.spec.derivation import (
     BY_MATH_KERNEL,
     FIRST_WRONG_ORDER,
@@ -64,6 +65,10 @@ def layer_notices(spec: RunSpec) -> tuple[Notice, ...]:
 
 def _of_mitigations(spec: RunSpec) -> Iterator[Notice]:
     workload = spec.workload
+    if spec.mitigation.compile:
+        yield Notice("note", None, COMPILED_BUFFERS)
+        if recomputes(spec.mitigation):
+            yield Notice("warning", None, COMPUTED_ONCE)
     if spec.mitigation.checkpointing.kind == "torch" and workload.derivative_order >= 2:
         yield Notice(
             "warning",

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from typing_extensions import override
 
 from core.spec.declaration import DeclaredField, FieldKind
-from hogui.forms.names import declared_text
+from hogui.forms.names import choice_text, declared_text
 from hogui.forms.text import read_text, write_text
 from hogui.icons import set_icon
 
@@ -205,7 +205,11 @@ class ChoiceEditor(QComboBox):
         with QSignalBlocker(self):
             self.clear()
             for choice in field.choices:
-                self.addItem(declared_text(self._titles.get(choice, str(choice))), choice)
+                title = self._titles.get(choice)
+                text = choice_text(choice) if title is None else declared_text(title)
+                self.addItem(text, choice)
+                # What files and `--set` call it.
+                self.setItemData(self.count() - 1, str(choice), Qt.ItemDataRole.ToolTipRole)
 
     def input_widget(self) -> QWidget:
         return self

@@ -26,10 +26,13 @@ from hogui.advice_text import (
     words_of_limit,
 )
 from hogui.icons import set_icon
+from hogui.plots.elided_label import ElidedLabel
 from hogui.tab_advice import Proposal, nameless
 from hogui.tables.advice_rows import Measured
 from hogui.theme import GRID
 
+_LIMIT = 56 * GRID
+"""Width of a limit; what is longer takes two lines."""
 _MOST_SENTENCES = 2
 """The others are in the tip."""
 
@@ -69,10 +72,10 @@ class AdviceCard(QFrame):
                 Qt.TextInteractionFlag.TextSelectableByMouse
                 | Qt.TextInteractionFlag.TextSelectableByKeyboard
             )
-        self.more_label = QLabel()
-        self.more_label.setObjectName("adviceSentences")
-        self.more_label.setProperty("role", "secondary")
-        self.more_label.setWordWrap(True)
+        self.more_labels = [ElidedLabel() for _ in range(_MOST_SENTENCES)]
+        for number, line in enumerate(self.more_labels, start=1):
+            line.setObjectName(f"adviceSentence{number}")
+            line.setProperty("role", "secondary")
         self.open_button = _button("openRecommendationButton", self.tr("Open as tab"), "new-tab")
         self.open_button.clicked.connect(lambda: self.openWanted.emit(self._proposal))
         self.measure_button = _button("measureRecommendationButton", self.tr("Measure"), "run")
@@ -82,7 +85,7 @@ class AdviceCard(QFrame):
         self._limits.setVerticalSpacing(GRID)
         words = QVBoxLayout()
         words.setSpacing(GRID)
-        for label in (self.headline_label, self.reason_label, self.more_label):
+        for label in (self.headline_label, self.reason_label, *self.more_labels):
             words.addWidget(label)
         words.addStretch(1)
         buttons = QVBoxLayout()
@@ -135,13 +138,16 @@ class AdviceCard(QFrame):
     def _say(self, head: str, reason: str, others: Sequence[str]) -> None:
         self.headline_label.setText(head)
         self.reason_label.setText(reason)
-        shown = list(others[:_MOST_SENTENCES])
-        if len(others) > len(shown):
-            more = self.tr("({count} more)").format(count=len(others) - len(shown))
-            shown[-1] = f"{shown[-1]} {more}"
-        self.more_label.setText("\n".join(shown))
-        self.more_label.setToolTip("\n".join(others) if len(others) > len(shown) else "")
-        self.more_label.setVisible(bool(shown))
+        hidden = len(others) - _MOST_SENTENCES
+        for number, line in enumerate(self.more_labels):
+            text = others[number] if number < len(others) else ""
+            is_last = number == _MOST_SENTENCES - 1
+            if is_last and hidden > 0:
+                text = self.tr("({count} more) {sentence}").format(count=hidden, sentence=text)
+            line.setText(text)
+            line.set_details("\n".join(others[number:]) if is_last and hidden > 0 else "")
+            line.setAccessibleDescription("\n".join(others[number:] if is_last else [text]))
+            line.setVisible(bool(text))
 
     def _show_limits(self, limits: Sequence[Limit], measured: Measured) -> None:
         for widget in self._limit_rows:
@@ -152,6 +158,10 @@ class AdviceCard(QFrame):
             run = measured.get(nameless(limit.spec)) if limit.spec is not None else None
             label = QLabel(limit_text(limit, run))
             label.setToolTip(limit_tip(limit))
+            label.setWordWrap(True)
+            label.setFixedWidth(
+                min(label.fontMetrics().horizontalAdvance(label.text()) + 2, _LIMIT)
+            )
             self._limits.addWidget(label, row, 0)
             self._limit_rows.append(label)
             if limit.spec is None:

@@ -5,9 +5,9 @@ It stands in the place of the tab's figures, shows what `TabAdvice` knows, and a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -40,6 +40,7 @@ from hogui.tables.advice_table import AdviceTable
 from hogui.tables.rows_model import RowsModel
 from hogui.theme import GRID, Size, theme
 
+PAUSE_MS = 100
 _WIDE = 325 * GRID
 """From this width on the table stands beside the plot."""
 _SHARES = {False: [5300, 4700], True: [4500, 5500]}
@@ -72,8 +73,13 @@ class AdvicePage(QWidget):
         self.setObjectName("advicePage")
         self.tab, self.advice = tab, advice
         self._measured: Measured = {}
+        self._shown_impossible: tuple[Impossible, ...] | None = None
         self._is_held = self._is_laid_out = False
         self._is_stale_picture = self._is_new_picture = True
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self._request_redraw)
         self._points: tuple[AdvicePoint, ...] = ()
         self._dot_rows: tuple[int, ...] = ()
         """The row of each point of the plot; a point without a time has a row only."""
@@ -121,7 +127,11 @@ class AdvicePage(QWidget):
 
     def _points_changed(self, only_more: bool) -> None:
         self._is_new_picture |= not only_more
-        self._request_redraw()
+        if not only_more:
+            self._request_redraw()
+        elif not self._pause.isActive():
+            # Points come faster than hundreds of them can be drawn.
+            self._pause.start()
 
     def _request_redraw(self) -> None:
         self._is_stale_picture = True
@@ -165,13 +175,16 @@ class AdvicePage(QWidget):
             kind=kind_of(point),
             on_front=point.on_front and not point.approximates,
             name=" · ".join(names),
-            details=details_of(point, first),
+            details=partial(details_of, point, first),
         )
 
     def _chosen_points(self) -> list[AdvicePoint]:
         return [self._points[row] for row in self.table.selected() if row < len(self._points)]
 
-    def _show_impossible(self, impossible: Sequence[Impossible]) -> None:
+    def _show_impossible(self, impossible: tuple[Impossible, ...]) -> None:
+        if impossible == self._shown_impossible:
+            return
+        self._shown_impossible = impossible
         count = len(impossible)
         self.impossible.setVisible(count > 0)
         one = self.tr("1 combination cannot work")

@@ -98,7 +98,11 @@ class ChartColumn(QScrollArea):
         parts = [self.time, *([] if self._is_scarce else self.shown[:1])]
         needed = (part.minimumSizeHint().expandedTo(part.minimumSize()) for part in parts)
         height = sum(size.height() for size in needed)
-        return QSize(super().minimumSizeHint().width(), height + (len(parts) - 1) * GRIP)
+        width = super().minimumSizeHint().width()
+        if not self._is_scarce:
+            # A plot that is too narrow would lose its right edge.
+            width = max([width, *(plot.minimumSizeHint().width() for plot in self.shown)])
+        return QSize(width, height + (len(parts) - 1) * GRIP)
 
     @override
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

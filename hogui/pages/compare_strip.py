@@ -21,7 +21,7 @@ from core.results.comparison import Comparison, compare
 from core.results.measurement import Measurement
 from core.spec.declaration import Spec, declared_field
 from core.spec.run import RunSpec
-from hogui.forms.names import declared_text
+from hogui.forms.names import choice_text, declared_text
 from hogui.open_tab import OpenTab
 from hogui.theme import GRID, Size, theme
 from hogui.units import BYTES, MISSING, Scale, column_decimals, format_ratio, ratio, seconds_scale
@@ -161,7 +161,7 @@ def _setting(key: str, value: object) -> str:
         return _tr("{count} layers: {kinds}").format(count=len(value), kinds=kinds)
     if isinstance(value, list):
         return " × ".join(map(str, value))
-    return str(value)
+    return choice_text(value) if isinstance(value, str) else str(value)
 
 
 def _figures(title: str, values: Sequence[float | None], scale: Scale) -> Row:

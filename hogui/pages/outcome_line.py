@@ -4,6 +4,7 @@ from datetime import datetime
 
 from PySide6.QtCore import QCoreApplication
 
+from core.results.measurement import Check
 from hogui.open_tab import OpenTab, RunState
 
 
@@ -22,6 +23,7 @@ def describe_outcome(tab: OpenTab) -> str:
     started = datetime.fromisoformat(result.started_at).astimezone()
     parts = [
         result.outcome.sentence,
+        *_check(result.check),
         started.strftime("%Y-%m-%d %H:%M:%S"),
         result.environment.device_name or result.environment.device,
     ]
@@ -31,6 +33,17 @@ def describe_outcome(tab: OpenTab) -> str:
     if tab.result_is_of_another_spec:
         parts.append(tr("the settings were changed since"))
     return " · ".join(part.rstrip(".") for part in parts)
+
+
+def _check(check: Check | None) -> list[str]:
+    """Whether the result is right, which belongs to every figure."""
+    if check is None:
+        return []
+    if not check.passed:
+        return [_tr("check failed")]
+    if check.relative_error is None:
+        return [_tr("check passed")]
+    return [_tr("check passed, error {error:.1e}").format(error=check.relative_error)]
 
 
 def _tr(text: str) -> str:

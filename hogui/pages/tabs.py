@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QIcon, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hogui.pages.run_page import RunPage
 
 UNSAVED_MARK = "•"
+_LEAST_TAB = 38 * GRID
 
 
 class TabPage(QWidget):
@@ -112,6 +113,12 @@ class TabBar(QTabBar):
         self.edit_title(self.tabAt(event.position().toPoint()))
 
     @override
+    def minimumTabSizeHint(self, index: int) -> QSize:
+        """Titles are shortened as long as they still tell tabs apart; then the row scrolls."""
+        wanted = self.tabSizeHint(index)
+        return QSize(min(wanted.width(), _LEAST_TAB), wanted.height())
+
+    @override
     def tabLayoutChange(self) -> None:
         super().tabLayoutChange()
         self.laidOut.emit()
@@ -186,8 +193,11 @@ class ConfigurationTabs(QTabWidget):
     def _place_new_button(self) -> None:
         """The + stands behind the last tab, where the next one will be."""
         bar, button = self.bar, self.new_button
-        last = bar.tabRect(bar.count() - 1).right() if bar.count() else 0
-        right = min(bar.x() + min(last, bar.width()), self._corner.x())
+        first, last = bar.tabRect(0), bar.tabRect(bar.count() - 1)
+        # Where the row scrolls, its arrows stand at its end whichever tab is the last in sight.
+        scrolls = bar.count() > 0 and last.right() - first.left() >= bar.width()
+        end = bar.width() if scrolls else max(last.right(), 0)
+        right = min(bar.x() + end, self._corner.x())
         button.move(right + GRID, bar.y() + (bar.height() - button.height()) // 2)
         button.raise_()
 

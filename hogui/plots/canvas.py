@@ -63,14 +63,14 @@ class PlotBox(pg.ViewBox):
         dragged: distance.
         range_chosen: lowest and highest value of a finished range.
         range_drawn: the same while it is drawn, or None.
-        clicked: the place in the box that was clicked, and whether twice.
+        clicked: the place in the box, whether twice, and whether Ctrl or Shift was held.
     """
 
     zoomed = Signal(float, float)
     dragged = Signal(float)
     range_chosen = Signal(float, float)
     range_drawn = Signal(object)
-    clicked = Signal(QPointF, bool)
+    clicked = Signal(QPointF, bool, bool)
 
     def __init__(self) -> None:
         super().__init__(enableMenu=False, defaultPadding=0)
@@ -108,7 +108,8 @@ class PlotBox(pg.ViewBox):
         """Only says so: the context menu is the plot's."""
         if ev.button() is Qt.MouseButton.LeftButton:
             ev.accept()
-            self.clicked.emit(QPointF(ev.pos()), ev.double())
+            keys = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+            self.clicked.emit(QPointF(ev.pos()), ev.double(), bool(ev.modifiers() & keys))
 
     def _per_pixel(self) -> float:
         low, high = self.viewRange()[0]

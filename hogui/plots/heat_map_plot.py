@@ -1,6 +1,7 @@
 """A matrix as a picture: each entry a cell whose colour tells its sign and size."""
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from hogui.icons import icon
 from hogui.plots.columns import Floats
 from hogui.plots.elided_label import ElidedLabel
 from hogui.plots.heat_map_colours import image_of
-from hogui.plots.painting import crisp, fitting_text, hairline
+from hogui.plots.painting import crisp, fitting_text, hairline, spread
 from hogui.plots.picture import copy_picture, picture_of, save_picture
 from hogui.plots.table_dialog import Rows, TableDialog
 from hogui.plots.view_menu import ask_for_png
@@ -206,7 +207,7 @@ class _Square(QWidget):
 
     @override
     def minimumSizeHint(self) -> QSize:
-        return QSize(_NAMES + _LEAST + _BAR_GAP + _BAR + _BAR_LABELS, _LEAST)
+        return QSize(self._names_width() + _LEAST + _BAR_GAP + _BAR + _BAR_LABELS, _LEAST)
 
     def show_matrix(self, matrix: Matrix | None) -> None:
         self.cursor_cell = None
@@ -214,6 +215,7 @@ class _Square(QWidget):
         if matrix is not None:
             self.values = np.array(matrix.cells, dtype=np.float64)
             self._size, self._blocks = matrix.size, matrix.blocks
+        self.updateGeometry()
         self.update()
 
     # Where things are.
@@ -222,9 +224,16 @@ class _Square(QWidget):
         """The square of cells, below the names of columns and right of those of rows."""
         rows, columns = self.values.shape
         top = QFontMetricsF(theme().font(Size.SMALL)).height() + GRID
-        width = self.width() - _NAMES - _BAR_GAP - _BAR - _BAR_LABELS
+        names = self._names_width()
+        width = self.width() - names - _BAR_GAP - _BAR - _BAR_LABELS
         side = max(min(width / columns, (self.height() - top - 1) / rows), 1.0)
-        return QRectF(_NAMES, top, side * columns, side * rows)
+        return QRectF(names, top, side * columns, side * rows)
+
+    def _names_width(self) -> int:
+        """What the names of rows take."""
+        metrics = QFontMetricsF(theme().font(Size.SMALL))
+        widest = max((metrics.horizontalAdvance(block.name) for block in self._blocks), default=0)
+        return min(ceil(widest) + 2 * GRID, _NAMES)
 
     def box_of(self, row: int, column: int) -> QRectF:
         area, side = self.area(), self.area().height() / len(self.values)
@@ -318,14 +327,28 @@ class _Square(QWidget):
                 box = QRectF(area.left() + offset, 0, length, area.top() - GRID)
                 text = fitting_text(metrics, length - 2, block.name)
                 painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
-            if length >= metrics.height():
-                box = QRectF(0, area.top() + offset, _NAMES - GRID, length)
-                text = fitting_text(metrics, box.width(), block.name)
-                side_of = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                painter.drawText(box, side_of, text)
+        self._paint_row_names(painter, area, ends, metrics)
         painter.setPen(hairline(tokens.border_strong))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(area)
+
+    def _paint_row_names(
+        self, painter: QPainter, area: QRectF, ends: Sequence[int], metrics: QFontMetricsF
+    ) -> None:
+        """Every block has its name; those of low ones give way to their neighbours'."""
+        entry, height = area.height() / self._size, metrics.height()
+        middles = [
+            area.top() + entry * (block.start + end) / 2
+            for block, end in zip(self._blocks, ends, strict=True)
+        ]
+        painter.setPen(QColor(theme().tokens.text_secondary))
+        side_of = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        for block, middle in zip(
+            self._blocks, spread(middles, height, area.top(), area.bottom()), strict=True
+        ):
+            if middle is not None:
+                box = QRectF(0, middle - height / 2, area.left() - GRID, height)
+                painter.drawText(box, side_of, fitting_text(metrics, box.width(), block.name))
 
     def _paint_bar(self, painter: QPainter, area: QRectF) -> None:
         tokens, largest = theme().tokens, self._largest()

@@ -118,6 +118,23 @@ def fitting_text(metrics: QFontMetricsF, width: float, *texts: str) -> str:
     return next(fitting, metrics.elidedText(texts[-1], Qt.TextElideMode.ElideRight, width))
 
 
+def spread(middles: Sequence[float], step: float, low: float, high: float) -> list[float | None]:
+    """Places near rising ones that keep a distance from each other, within two bounds.
+
+    Returns:
+        None for those that there is no room for: the last ones of too many.
+    """
+    room = max(int((high - low) / step + 1e-9), 1)
+    kept = list(middles[:room])
+    place = low - step / 2
+    for number, middle in enumerate(kept):
+        place = kept[number] = max(middle, place + step)
+    place = high + step / 2
+    for number in range(len(kept) - 1, -1, -1):
+        place = kept[number] = min(kept[number], place - step)
+    return [*kept, *[None] * (len(middles) - len(kept))]
+
+
 def empty_text(painter: QPainter, area: QRectF, text: str) -> None:
     """What will appear here, in the middle of an empty plot."""
     painter.setFont(theme().font(Size.BODY))

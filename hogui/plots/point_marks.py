@@ -1,13 +1,17 @@
 """How points of a trade-off are told apart: by colour and by shape, the same in plot and table."""
 
+from collections.abc import Iterator, Sequence
 from enum import Enum
+from math import inf
 
 from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
-from PySide6.QtCore import QCoreApplication, QPointF, Qt
-from PySide6.QtGui import QColor, QGuiApplication, QIcon, QPainter, QPixmap
+from PySide6.QtCore import QCoreApplication, QPointF, QRect, QRectF, QSizeF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QGuiApplication, QIcon, QPainter, QPixmap
+from typing_extensions import override
 
-from hogui.plots.painting import hairline
-from hogui.theme import Tokens, theme
+from hogui.plots.legend import Legend
+from hogui.plots.painting import chip, hairline
+from hogui.theme import GRID, Size, Tokens, theme
 
 
 class Kind(Enum):
@@ -96,6 +100,81 @@ def _picture(kind: Kind, side: int) -> QPixmap:
     paint_point(painter, QPointF(side / 2, side / 2), kind)
     painter.end()
     return picture
+
+
+def paint_names(
+    painter: QPainter,
+    area: QRectF,
+    places: Sequence[QPointF],
+    names: Sequence[str],
+    line: float | None,
+) -> None:
+    """Writes names beside their points, where they cover least.
+
+    Args:
+        painter: whose origin is the area's.
+        area: of the plot.
+        places: of all points.
+        names: of all points, empty for most.
+        line: the height of a line that should not be crossed, if there is one.
+    """
+    metrics = QFontMetricsF(theme().font(Size.SMALL, bold=True, tabular=True))
+    taken: list[QRectF] = []
+
+    def hides(box: QRectF) -> float:
+        """What a name at this place would cover; less is better."""
+        if not area.contains(box):
+            return inf
+        crosses = line is not None and box.top() < line < box.bottom()
+        others = sum(box.intersects(other) for other in taken)
+        return 8 * others + 2 * crosses + sum(box.contains(place) for place in places)
+
+    for name, place in zip(names, places, strict=True):
+        if name and area.contains(place):
+            size = QSizeF(metrics.horizontalAdvance(name) + 2 * GRID, metrics.height() + 2)
+            box = min((QRectF(corner, size) for corner in _corners(place, size)), key=hides)
+            foot = QPointF(box.center().x(), box.bottom())
+            taken.append(chip(painter, area, foot, name, bold=True))
+
+
+def _corners(place: QPointF, size: QSizeF) -> Iterator[QPointF]:
+    """Upper left corners of boxes around a place: above, below, at the right, at the left, and
+    the four between."""
+    middle_x, middle_y = place.x() - size.width() / 2, place.y() - size.height() / 2
+    left, right = place.x() - SIDE - size.width(), place.x() + SIDE
+    above, below = place.y() - SIDE - size.height(), place.y() + SIDE
+    yield from (QPointF(middle_x, above), QPointF(middle_x, below))
+    yield from (QPointF(right, middle_y), QPointF(left, middle_y))
+    yield from (QPointF(x, y) for x in (right, left) for y in (above, below))
+
+
+class PointLegend(Legend):
+    """What each shape means, and the line of the front."""
+
+    swatch_width = 3 * GRID
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: tuple[Kind, ...] = ()
+        self._has_front = False
+
+    def show_kinds(self, kinds: Sequence[Kind], *, front: bool) -> None:
+        """Explains these."""
+        self._kinds, self._has_front = tuple(kinds), front
+        tokens = theme().tokens
+        entries = [(kind.colour(tokens), kind.title) for kind in kinds]
+        if front:
+            entries.append((QColor(tokens.accent), self.tr("Pareto front of the exact ones")))
+        self.set_entries(entries)
+
+    @override
+    def paint_swatch(self, painter: QPainter, box: QRect, number: int, colour: QColor) -> None:
+        middle = QRectF(box).center()
+        if number < len(self._kinds):
+            paint_point(painter, middle, self._kinds[number])
+        else:
+            painter.setPen(hairline(colour))
+            painter.drawLine(QPointF(box.left(), middle.y()), QPointF(box.right(), middle.y()))
 
 
 def _tr(text: str) -> str:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, log10
+from math import log10
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRect, QRectF, QSizeF, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 from typing_extensions import override
 
 from hogui.plots.canvas import Mapping
 from hogui.plots.columns import Floats
-from hogui.plots.legend import Legend
 from hogui.plots.painting import ReadOutRow, chip, crisp, hairline, horizontal, polyline
-from hogui.plots.point_marks import SIDE, Kind, paint_point
+from hogui.plots.point_marks import Kind, PointLegend, paint_names, paint_point
 from hogui.plots.table_dialog import Rows
 from hogui.plots.ticks import (
     Ticks,
@@ -27,7 +26,7 @@ from hogui.plots.ticks import (
 )
 from hogui.plots.view import PlotView
 from hogui.plots.x_axis import Span
-from hogui.theme import GRID, Size, theme
+from hogui.theme import GRID, theme
 from hogui.units import format_memory
 
 _LOGARITHMIC = 8.0
@@ -53,7 +52,7 @@ class Dot:
         total_bytes: baseline and peak, above 0.
         on_front: whether nothing with the same result needs both less memory and less time.
         name: what stands beside it in the picture, empty for most.
-        details: what the read-out says besides.
+        details: makes the lines of its read-out.
     """
 
     label: str
@@ -62,7 +61,7 @@ class Dot:
     kind: Kind
     on_front: bool = False
     name: str = ""
-    details: tuple[tuple[str, str], ...] = ()
+    details: Callable[[], Sequence[tuple[str, str]]] = tuple
 
 
 class TradeOffPlot(PlotView):
@@ -233,7 +232,7 @@ class TradeOffPlot(PlotView):
         if self._pointed is None:
             return None
         dot = self._dots[self._pointed]
-        return dot.label, [ReadOutRow(name, value) for name, value in dot.details]
+        return dot.label, [ReadOutRow(name, value) for name, value in dot.details()]
 
     # Painting.
 
@@ -306,27 +305,11 @@ class TradeOffPlot(PlotView):
 
     def _paint_names(self, painter: QPainter, mapping: Mapping) -> None:
         """Beside each point with a name, where no other name is."""
-        metrics = QFontMetricsF(theme().font(Size.SMALL, bold=True, tabular=True))
-        places = [self.place_of(number) for number in range(len(self._dots))]
         budget = float(mapping.y(self._y(self._budget))) if self._budget is not None else None
-        taken: list[QRectF] = []
-        for dot, place in zip(self._dots, places, strict=True):
-            if not dot.name or not mapping.area.contains(place):
-                continue
-            size = QSizeF(metrics.horizontalAdvance(dot.name) + 2 * GRID, metrics.height() + 2)
-
-            def hides(box: QRectF) -> float:
-                """What a name at this place would cover; less is better."""
-                if not mapping.area.contains(box):
-                    return inf
-                crosses = budget is not None and box.top() < budget < box.bottom()
-                names = sum(box.intersects(other) for other in taken)
-                return 8 * names + 2 * crosses + sum(box.contains(other) for other in places)
-
-            boxes = [QRectF(corner, size) for corner in _corners(place, size)]
-            box = min(boxes, key=hides)
-            foot = QPointF(box.center().x(), box.bottom())
-            taken.append(chip(painter, mapping.area, foot, dot.name, bold=True))
+        x, y = mapping.x(self._xs()).tolist(), mapping.y(self._ys()).tolist()
+        places = [QPointF(*place) for place in zip(x, y, strict=True)]
+        names = [dot.name for dot in self._dots]
+        paint_names(painter, mapping.area, places, names, budget)
 
     # Pointing.
 
@@ -343,14 +326,14 @@ class TradeOffPlot(PlotView):
             self.cursorMoved.emit(at)
             self.request_redraw()
 
-    def _clicked(self, place: QPointF, twice: bool) -> None:
+    def _clicked(self, place: QPointF, twice: bool, adds: bool) -> None:
         number = self.nearest(place)
         if number is None:
             return
         if twice:
             self.opened.emit(number)
         else:
-            self.chosen.emit(number, False)
+            self.chosen.emit(number, adds)
 
     # Scales.
 
@@ -371,46 +354,6 @@ class TradeOffPlot(PlotView):
 
     def _y_ticks(self, low: float, high: float, at_most: int) -> Ticks:
         return (log_bytes_ticks if self._is_log_y else bytes_ticks)(low, high, at_most)
-
-
-class PointLegend(Legend):
-    """What each shape means, and the line of the front."""
-
-    swatch_width = 3 * GRID
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._kinds: tuple[Kind, ...] = ()
-        self._has_front = False
-
-    def show_kinds(self, kinds: Sequence[Kind], *, front: bool) -> None:
-        """Explains these."""
-        self._kinds, self._has_front = tuple(kinds), front
-        tokens = theme().tokens
-        entries = [(kind.colour(tokens), kind.title) for kind in kinds]
-        if front:
-            entries.append((QColor(tokens.accent), self.tr("Pareto front of the exact ones")))
-        self.set_entries(entries)
-
-    @override
-    def paint_swatch(self, painter: QPainter, box: QRect, number: int, colour: QColor) -> None:
-        middle = QRectF(box).center()
-        if number < len(self._kinds):
-            paint_point(painter, middle, self._kinds[number])
-        else:
-            painter.setPen(hairline(colour))
-            painter.drawLine(QPointF(box.left(), middle.y()), QPointF(box.right(), middle.y()))
-
-
-def _corners(place: QPointF, size: QSizeF) -> Iterator[QPointF]:
-    """Upper left corners of boxes around a place: above, below, at the right, at the left, and
-    the four between."""
-    middle_x, middle_y = place.x() - size.width() / 2, place.y() - size.height() / 2
-    left, right = place.x() - SIDE - size.width(), place.x() + SIDE
-    above, below = place.y() - SIDE - size.height(), place.y() + SIDE
-    yield from (QPointF(middle_x, above), QPointF(middle_x, below))
-    yield from (QPointF(right, middle_y), QPointF(left, middle_y))
-    yield from (QPointF(x, y) for x in (right, left) for y in (above, below))
 
 
 def _with_margin(values: Floats) -> tuple[float, float]:

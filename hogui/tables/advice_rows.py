@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from PySide6.QtCore import QCoreApplication
 
@@ -66,7 +67,8 @@ def advice_rows(
         recommended: the point that is recommended.
         measured: what is known from runs.
     """
-    runs = [measured.get(nameless(point.spec)) for point in points]
+    # Hashing hundreds of configurations takes a while.
+    runs = [measured.get(nameless(point.spec)) if measured else None for point in points]
     totals = [total_bytes(point.forecast) for point in points]
     times = [point.forecast.seconds for point in points]
     run_totals = [_total(run) for run in runs]
@@ -75,8 +77,10 @@ def advice_rows(
         for run, point in zip(runs, points, strict=True)
     ]
     memory = _Column(BYTES[2], (*totals, *run_totals))
-    known = [time for time in (*times, *run_times) if time is not None]
-    clock = _Column(seconds_scale(max(known, default=0)), (*times, *run_times))
+    known = [time for time in (*times, *run_times) if time]
+    # In the unit of the middle, since hundreds of combinations may take from µs to seconds.
+    middle = sqrt(min(known) * max(known)) if known else 0.0
+    clock = _Column(seconds_scale(middle), (*times, *run_times))
     first_total = totals[0] if points and not points[0].changes else None
     first_time = times[0] if first_total is not None else None
     rows = []
@@ -110,12 +114,12 @@ def advice_rows(
 
 
 class _Column:
-    """Figures in one unit, with as many decimals as the largest needs."""
+    """Figures in one unit, with as many decimals as three digits of the smallest need."""
 
     def __init__(self, scale: Scale, values: Sequence[float | None]) -> None:
         self.scale = scale
-        largest = max((value for value in values if value is not None), default=0)
-        self._decimals = column_decimals(largest / scale.factor)
+        smallest = min((value for value in values if value), default=scale.factor)
+        self._decimals = column_decimals(smallest / scale.factor) - 1
 
     def cell(self, value: float | None, tip: str = "") -> Cell:
         if value is None:

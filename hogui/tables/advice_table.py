@@ -34,7 +34,8 @@ from hogui.theme import GRID, Size, theme
 
 _ROW = 6 * GRID
 _LEAST_LABEL, _LEAST_ANSWER = 44 * GRID, 16 * GRID
-_ROOM = 16
+_MEASURED = 3
+_ROOM = 20
 """Pixels of a cell beside its text."""
 
 
@@ -213,10 +214,11 @@ class AdviceTable(QTableView):
         header = self._model.headerData(column, Qt.Orientation.Horizontal)
         # Room for the arrow of the column that is sorted by.
         widest = small.horizontalAdvance(str(header or "")) + 2 * GRID
-        for number in range(self._model.rowCount()):
-            cell = self._model.row(number).cells[column]
-            mark = ICON_SIDE + 6 if column == LABEL or cell.icon else 0
-            widest = max(widest, metrics.horizontalAdvance(cell.text) + mark)
+        cells = [self._model.row(n).cells[column] for n in range(self._model.rowCount())]
+        # Of hundreds of texts only the longest are measured.
+        longest = sorted({cell.text for cell in cells}, key=len)[-_MEASURED:]
+        mark = ICON_SIDE + 6 if column == LABEL or any(cell.icon for cell in cells) else 0
+        widest = max([widest, *(metrics.horizontalAdvance(text) + mark for text in longest)])
         return widest + _ROOM
 
     def _add_actions(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -105,6 +106,15 @@ def tells_its_pid(spec: RunSpec, **options: Any) -> Iterator[Event]:
     yield started
     yield Warned(sentence=str(os.getpid()))
     time.sleep(30.0)  # gives the interpreter lock back, as torch's operations do
+
+
+def starts_another(spec: RunSpec, **options: Any) -> Iterator[Event]:
+    """As a compiler is started: by a process that waits for it."""
+    started, *_ = FakeCore().run(spec, run_id=options["run_id"])
+    yield started
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield Warned(sentence=str(other.pid))
+    other.wait()
 
 
 def devices() -> tuple[Device, ...]:

@@ -199,8 +199,13 @@ def module(spec: RunSpec) -> dict[str, Any]:
     return names
 
 
-def assert_same(spec: RunSpec) -> None:
-    """Result and loss to the bit, peak to the byte."""
+def assert_same(spec: RunSpec, *, but: int = 0) -> None:
+    """Result and loss to the bit, peak to the byte.
+
+    Args:
+        spec: a run without problems.
+        but: so many bytes more the product may keep.
+    """
     made, found = prepare(spec, CPU), module(spec)
     made.reset()
     computed = compute(made, Silent())
@@ -211,7 +216,7 @@ def assert_same(spec: RunSpec) -> None:
     for name, tensor, ours in zip(computed.result, result, computed.result.values(), strict=True):
         assert torch.equal(tensor.to_dense(), ours.to_dense()), name
     del computed, loss, result
-    assert found["peak_on_cpu"]() == peak_of(made)
+    assert 0 <= peak_of(made) - found["peak_on_cpu"]() <= but
 
 
 def peak_of(made: Problem) -> int:

@@ -200,6 +200,15 @@ def test_that_closing_the_iterator_ends_the_child(isolated: Make, method: StartM
     assert gone(pid, 5.0)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="processes have no groups there")
+def test_that_what_a_child_has_started_ends_with_it(isolated: Make) -> None:
+    events = isolated("starts_another").run(SPEC)
+    pid = next(int(event.sentence) for event in events if isinstance(event, Warned))
+    assert psutil.pid_exists(pid)
+    events.close()
+    assert gone(pid, 5.0)
+
+
 def test_that_a_refused_spec_is_refused_on_this_side(isolated: Make) -> None:
     with pytest.raises(InvalidSpec, match="device: tpu was given"):
         list(isolated("refuses").run(SPEC))

@@ -6,12 +6,12 @@ from itertools import pairwise
 import pytest
 
 import resources
-from core.engine.segments import cut
 from core.results.charts import ARCHITECTURE, LEARNING, SEARCH
 from core.results.events import Event, Finished, MemorySamples, Repetition
 from core.results.outcome import Outcome
 from core.runner import run
 from core.spec.declaration import InvalidSpec
+from core.spec.placement import segments_of
 from core.spec.presets import Preset, preset, presets
 from core.spec.workloads import Darts, Maml, NestedGradient
 
@@ -96,7 +96,7 @@ def test_that_the_checkpointed_network_drops_layer_by_layer() -> None:
     assert spec.model == twin.model
     checkpointing = spec.mitigation.checkpointing
     assert checkpointing.kind == "torch"
-    segments = cut(len(spec.model.layers), checkpointing.segments)
+    segments = segments_of(spec)
     assert len(segments) == 11
     assert {spec.model.layers[segment.start].kind for segment in segments} == {"linear"}
     assert {spec.model.layers[segment[1]].kind for segment in segments[:-1]} == {"relu"}

@@ -144,7 +144,11 @@ def test_that_outer_steps_draw_a_learning_curve() -> None:
 def test_that_a_run_reads_the_loss_before_and_after_adapting() -> None:
     workload = {"kind": "maml", "tasks": 2, "inner_steps": 2, "inner_lr": 0.1}
     _, result = finish(spec(workload=workload))
-    assert list(result.readings) == ["loss_before_adaptation", "loss_after_adaptation"]
+    assert list(result.readings) == [
+        "loss_before_adaptation",
+        "loss_after_adaptation",
+        "precision_error",
+    ]
     assert result.readings["loss_after_adaptation"] < result.readings["loss_before_adaptation"]
 
 
@@ -384,7 +388,7 @@ def test_that_a_hessian_comes_with_its_picture_and_readings() -> None:
     assert result.heat_map is not None
     assert result.heat_map.size == parameters
     assert [block.name for block in result.heat_map.blocks] == ["0.weight", "0.bias"]
-    assert set(result.readings) == {"largest_asymmetry", "trace"}
+    assert set(result.readings) == {"largest_asymmetry", "trace", "precision_error"}
     assert result.readings["largest_asymmetry"] == pytest.approx(0, abs=1e-5)
     assert result.check is not None
     assert result.check.passed

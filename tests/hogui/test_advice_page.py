@@ -337,7 +337,7 @@ def test_that_where_nothing_fits_the_nearest_and_what_is_missing_are_named(
     open_window: OpenWindow, qtbot: object
 ) -> None:
     page = _advise(open_window(), "5 MiB", qtbot)
-    assert page.card.headline_label.text() == "Nothing fits into 5 MiB"
+    assert page.card.headline_label.text() == "Nothing exact fits the budget"
     assert page.card.reason_label.text() == "The nearest needs 31 MiB more."
     assert not page.card.open_button.isVisible()
     assert not page.card.measure_button.isVisible()
@@ -415,12 +415,14 @@ def test_that_a_click_in_the_plot_selects_the_row_and_the_other_way_round(
 ) -> None:
     page = _advise(open_window(), TIGHT, qtbot)
     page.plot.redraw()
-    page.plot.canvas.box.clicked.emit(page.plot.place_of(2) + QPointF(3, 2), False)
+    page.plot.canvas.box.clicked.emit(page.plot.place_of(2) + QPointF(3, 2), False, False)
     assert page.table.selected() == {2}
     assert page.plot.selected == {2}
+    page.plot.canvas.box.clicked.emit(page.plot.place_of(0), False, True)
+    assert page.table.selected() == {0, 2}
     page.table.select({0, 3})
     assert page.plot.selected == {0, 3}
-    page.plot.canvas.box.clicked.emit(QPointF(-500, -500), False)
+    page.plot.canvas.box.clicked.emit(QPointF(-500, -500), False, False)
     assert page.plot.selected == {0, 3}
 
 
@@ -516,7 +518,7 @@ def test_that_enter_and_a_double_click_open_too_but_nothing_twice(
     opened = _current(window)
     window.session.set_current(asked)
     page.plot.redraw()
-    page.plot.canvas.box.clicked.emit(page.plot.place_of(1), True)
+    page.plot.canvas.box.clicked.emit(page.plot.place_of(1), True, False)
     assert _current(window) is opened
     assert len(window.session.tabs) == 2
 

@@ -128,11 +128,25 @@ def test_that_each_workload_shows_the_fields_that_it_has(panel, kind):
         "innerStepsSpin": "inner_steps" in names,
         "data.batch_size": workload.examples != "tasks",
         "mitigation.inner_loop": workload.adapts,
+        "mitigation.accumulation": kind not in ("maml", "darts"),
+        "mitigation.precision": True,
         "workload.vectors": "vectors" in names,
         "workload.tasks": "tasks" in names,
     }
     shown = {name: panel.findChild(QWidget, name).isVisible() for name in expected}
     assert shown == expected
+
+
+def test_that_parts_and_formats_are_chosen_in_the_form(panel, specs, qtbot):
+    parts = panel.findChild(QLineEdit, "mitigation.accumulation")
+    type_into(qtbot, parts, "4")
+    assert specs[-1].mitigation.accumulation == 4
+    choose(panel, "mitigation.precision", "autocast")
+    assert specs[-1].mitigation.precision == "autocast"
+    type_into(qtbot, parts, str(specs[-1].data.batch_size + 1))
+    text = sentence(panel, "mitigation.accumulation")
+    assert text is not None
+    assert "each part needs an example" in text
 
 
 def test_that_ways_are_asked_for_where_there_are_tasks(panel):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QRect, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
@@ -657,3 +657,20 @@ def test_that_a_broken_history_is_told_and_costs_no_run(
     finish(_current(window))
     qtbot.waitUntil(lambda: "put aside" in window.strip.text, timeout=PATIENCE_MS)
     assert _current(window).result.outcome is Outcome.FINISHED
+
+
+def test_that_many_tabs_scroll_and_nothing_covers_their_arrows(open_window: OpenWindow) -> None:
+    window = open_window()
+    for _ in range(14):
+        window.commands["duplicateTab"].trigger()
+    bar, button = window.tabs.bar, window.tabs.new_button
+    for tab in (window.session.tabs[-1], window.session.tabs[2]):
+        window.session.set_current(tab)
+        QTest.qWait(50)
+        arrows = [each for each in bar.findChildren(QToolButton) if each.isVisible()]
+        assert len(arrows) == 2
+        assert button.isVisible()
+        for arrow in arrows:
+            place = QRect(arrow.mapTo(window.tabs, QPoint()), arrow.size())
+            assert not place.intersects(button.geometry())
+    assert min(bar.tabRect(position).width() for position in range(bar.count())) > 100

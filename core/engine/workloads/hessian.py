@@ -48,6 +48,7 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     for part in parts(problem, recorder):
         gradients, value = kept_gradient(part.problem, part.recorder)
         total.add_loss(value, part)
+        del value
         curved = [one is not None and one.requires_grad for one in gradients]
         is_curved = is_curved or any(curved)
         with part.recorder.phase("rows"):

@@ -28,7 +28,9 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     weights = tuple(problem.parameters.values())
     samples, curved, total = None, False, Total(recorder)
     last = len(problem.units(workload.probes)) - 1
+    estimate = error = None
     for part in parts(problem, recorder):
+        estimate = error = None  # of fewer examples, not kept beside this part
         multiply = reverse_over_reverse(part.problem, part.recorder)
         with part.recorder.phase("probes"):
             recorder.born("other")
@@ -54,7 +56,10 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
             part.recorder.result((estimate,))
             assert loss is not None
             total.add_loss(loss, part)
+            del loss
         del multiply  # with the gradient that it keeps
+    assert estimate is not None
+    assert error is not None
     readings = {"trace_estimate": estimate, "standard_error": error}
     return Computed({NAME: estimate}, total.loss, () if curved else zeros_warning(2), readings)
 

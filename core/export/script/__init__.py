@@ -11,17 +11,19 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from core.export.script.compiling import compiling
 from core.export.script.data import data
 from core.export.script.header import constants, docstring, imports
 from core.export.script.measuring import measuring
 from core.export.script.model import network
 from core.export.script.own_model import own_network, own_step, with_step_known
+from core.export.script.precision import cast
 from core.export.script.rematerialize import REMATERIALIZE, REPLAYED, REPLAYED_ON_CPU
 from core.export.script.workloads import workload
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
-_DEFINITION = re.compile(r"(def|class|if) ")
+_DEFINITION = re.compile(r"((def|class|if) |@)")
 
 
 def script(spec: RunSpec) -> str:
@@ -48,7 +50,8 @@ def script(spec: RunSpec) -> str:
         stack = network(spec)
         body = [*data(spec), *stack.blocks]
     body += [own_step()] if has_step else workload(spec, stack)
-    body += measuring(spec, stack)
+    body = body if has_step else [cast(spec, block) for block in body]
+    body += [*compiling(spec, stack), *measuring(spec, stack)]
     tools = _tools(spec, "\n".join(body))
     text = _joined([constants(spec), *tools, *body])
     return f"{docstring(spec, about)}\n\n{imports(text)}\n\n{text}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from core.export.script.precision import number_format
 from core.export.script.source import quoted
 from core.export.script.workloads import WORKLOADS, WorkloadSource
 from core.spec.run import RunSpec
@@ -22,6 +23,7 @@ _STANDARD = (
     "os",
     "statistics",
     "sys",
+    "tempfile",
     "time",
     "weakref",
     "zlib",
@@ -33,8 +35,11 @@ _OTHERS = (
     (r"\btorch\.", "import torch"),
     (r"\bnn\.", "from torch import nn"),
     (r"\bsaved_tensors_hooks\(", "from torch.autograd.graph import saved_tensors_hooks"),
+    (r"\bconfig\.patch\(", "from torch._inductor import config"),
+    (r"\bcompile_fx\(", "from torch._inductor.compile_fx import compile_fx"),
     (r"\bprofile\(", "from torch.autograd.profiler import profile"),
     (r"\bfunctional_call\(", "from torch.func import functional_call"),
+    (r"\bmake_fx\(", "from torch.fx.experimental.proxy_tensor import make_fx"),
     (r"\bF\.", "from torch.nn import functional as F"),
     (r"\bsdpa_kernel\(", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
     (r"\bforward_ad\.", "from torch.autograd import forward_ad"),
@@ -76,8 +81,11 @@ def imports(text: str) -> str:
 
 def constants(spec: RunSpec) -> str:
     """Seeds, device, precision, the workload's sizes, and how often it is measured."""
-    lines = [*_device(spec.device), f"DTYPE = torch.{spec.mitigation.precision}"]
-    lines += [f"SEED = {spec.measure.seed}", *_kind(spec).constants(spec), *_measure(spec)]
+    lines = [*_device(spec.device), f"DTYPE = torch.{number_format(spec)}"]
+    lines += [f"SEED = {spec.measure.seed}", *_kind(spec).constants(spec)]
+    if spec.mitigation.accumulation > 1:
+        lines.append(f"PARTS = {spec.mitigation.accumulation}")
+    lines += _measure(spec)
     lines += ["", f"torch.set_num_threads({spec.measure.threads})"]
     return "\n".join(lines)
 

@@ -106,6 +106,7 @@ def _main(spec: RunSpec, network: Network, kind: str) -> str:
         names = "*data"
     if spec.workload.owns:
         names += f", *{spec.workload.owns}"
+    compiling = '\n        "compile_s": compile_s,' if spec.mitigation.compile else ""
     lists = f"*parameters, *{RUNNING}" if network.tracked else "*parameters"
     return f"""\
 if __name__ == "__main__":
@@ -121,7 +122,7 @@ if __name__ == "__main__":
         "samples_s": samples,
         "peak_bytes": peak_bytes,
         "baseline_bytes": sum(t.nbytes for t in ({lists}, {names})),
-        "result_norm": norm if math.isfinite(norm) else None,
+        "result_norm": norm if math.isfinite(norm) else None,{compiling}
     }}
     print(json.dumps(figures))"""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +11,8 @@ from core.export.script.layers import RUNNING, Applied, is_tracked, module
 from core.export.script.source import INDENT, WIDTH, call, laid_out, stretches
 from core.export.script.written_out import definitions
 from core.spec.layers import Embedding, leaves
-from core.spec.mitigations import Checkpointing
 from core.spec.model import StackModel
+from core.spec.placement import segments_of
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml, head_of
 
@@ -60,6 +58,8 @@ def network(spec: RunSpec) -> Network:
     rewritten = sorted(kind for kind in kinds if way.rewrites(kind))
     by_modules = not (rewritten or _computes_again(spec) or _moves_weights(spec))
     by_modules &= not any(layer.kind in sequences.UNCHAINED for layer in model.leaves)
+    # Autocast needs a function that it can be put around.
+    by_modules &= spec.mitigation.precision != "autocast"
     by_modules &= not (way.by_math_kernel and "multihead_attention" in kinds)
     if by_modules:
         loss = f"{LOSSES[spec.loss]}(network(x), y)"
@@ -70,7 +70,7 @@ def network(spec: RunSpec) -> Network:
     blocks += functions.definitions
     head, written_out = _head(spec), spec.loss in rewritten
     for part in _parts(head, len(model.layers)):
-        blocks += _forward(model, functions.calls, spec.mitigation.checkpointing, updates, part)
+        blocks += _forward(spec, functions.calls, updates, part)
     if not head:
         blocks.append(_loss(spec.loss, updates, written_out=written_out))
     else:
@@ -209,20 +209,15 @@ def _losses_of_a_head(
 # ------------------------------------------------------------------------------ forward pass
 
 
-def _forward(
-    model: StackModel,
-    functions: list[Applied],
-    checkpointing: Checkpointing,
-    updates: bool,
-    part: _Part,
-) -> Iterator[str]:
+def _forward(spec: RunSpec, functions: list[Applied], updates: bool, part: _Part) -> Iterator[str]:
+    checkpointing = spec.mitigation.checkpointing
     signature = "p, x, update=True" if updates else "p, x"
     opening = [f"def {part.name}({signature}):", f'{INDENT}"""{part.about}"""']
     if checkpointing.kind == "none":
         mine = functions[part.layers.start : part.layers.stop]
         yield "\n".join([*opening, *layer_lines(mine, 1), f"{INDENT}return x"])
         return
-    segments = _segments(model, functions, checkpointing, part.layers)
+    segments = _segments(spec, functions, part.layers)
     names: dict[tuple[Applied, ...], str] = {}
     for segment in segments:
         names.setdefault(segment.functions, f"{part.segment}_{len(names) + 1}")
@@ -266,20 +261,15 @@ class _Call:
         return self.name, self.segment.random
 
 
-def _segments(
-    model: StackModel, functions: Sequence[Applied], checkpointing: Checkpointing, part: range
-) -> list[_Segment]:
-    """The stack cut into runs of about equal length, as far as they are of a part."""
-    layers = len(functions)
-    wanted = checkpointing.segments
-    count = round(math.sqrt(layers)) if wanted == "auto" else wanted
-    bounds = [math.ceil(layers * position / count) for position in range(count + 1)]
+def _segments(spec: RunSpec, functions: Sequence[Applied], part: range) -> list[_Segment]:
+    """The stack cut into its runs, as far as they are of a part."""
+    assert isinstance(spec.model, StackModel)
     found, weight = [], 0
-    for first, end in itertools.pairwise(bounds):
-        first, end = max(first, part.start), min(end, part.stop)
+    for run in segments_of(spec):
+        first, end = max(run.start, part.start), min(run.stop, part.stop)
         if first >= end:
             continue
-        random = any(leaf.random for leaf in leaves(model.layers[first:end]))
+        random = any(leaf.random for leaf in leaves(spec.model.layers[first:end]))
         segment = _Segment(tuple(functions[first:end]), weight, random)
         weight += segment.weights
         found.append(segment)

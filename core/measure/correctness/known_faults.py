@@ -41,7 +41,7 @@ class Use:
     Attributes:
         order: how often it is differentiated.
         mode: how.
-        mitigations: of ``selective_checkpointing`` and ``compiled`` those that are in force.
+        mitigations: ``selective_checkpointing`` where it is in force.
     """
 
     order: int
@@ -313,12 +313,5 @@ FAULTS: Final = (
         "use mitigation.checkpointing.kind rematerialize",
         _REVERSE_MODE,
         mitigation="selective_checkpointing",
-    ),
-    Fault(
-        "a compiled function has no second derivative, and gives zeros in silence where unused "
-        "gradients are allowed (pytorch/pytorch#91469)",
-        "compile the whole derivative, not the loss",
-        _REVERSE_MODE,
-        mitigation="compiled",
     ),
 )

@@ -25,6 +25,7 @@ from torch._subclasses.fake_tensor import (
 from typing_extensions import override
 
 from core.engine.attention import math_attention
+from core.engine.compiling.toolchain import what_is_missing
 from core.engine.layers import forward
 from core.engine.losses import loss_of
 from core.engine.problem import DTYPES, prepare
@@ -109,7 +110,9 @@ def _findings(asked: RunSpec) -> Iterator[Finding]:
     for notice in (*layer_notices(asked), *elsewhere):
         yield Finding(severity=notice.severity, layer=notice.layer, sentence=notice.sentence)
     way = spec.workload.derivation
-    use = Use(spec.workload.derivative_order, _MODES[way.tangents], _mitigations(spec))
+    use = Use(spec.workload.derivative_order, _MODES[way.tangents])
+    if spec.mitigation.compile:
+        yield from _of_compiling(spec)
     if isinstance(spec.model, PythonModel):
         yield from _of_own_model(spec, use)
         return
@@ -158,9 +161,14 @@ def _own_part(spec: RunSpec, recorder: Recorder) -> Part:
     return Part(lambda: problem.loss(problem.parameters, x, y, recorder), wrt)
 
 
-def _mitigations(spec: RunSpec) -> frozenset[str]:
-    in_force: dict[str, bool] = {"compiled": spec.mitigation.compile}
-    return frozenset(name for name, chosen in in_force.items() if chosen)
+def _of_compiling(spec: RunSpec) -> Iterator[Finding]:
+    """What inductor needs and this machine has not."""
+    try:
+        missing = what_is_missing(resolve(spec.device))
+    except InvalidSpec:
+        return  # said already
+    if missing is not None:
+        yield Finding(severity="error", layer=None, sentence=missing)
 
 
 def _observations(spec: RunSpec) -> Iterator[tuple[int | None, Observation]]:

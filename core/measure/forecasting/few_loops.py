@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
+from core.engine.excerpt import Excerpt
 from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
 from core.measure.forecasting.few_steps import (
     LONGER,
@@ -15,9 +16,10 @@ from core.measure.forecasting.few_steps import (
     moved,
     phases_of,
 )
-from core.measure.forecasting.few_units import Foretold
+from core.measure.forecasting.seen import Seen
 from core.results.forecast import Forecast
 from core.spec.inner_segments import inner_segments, is_cut
+from core.spec.placement import segments_of
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
 
@@ -25,10 +27,8 @@ AT_MOST = 60
 """Inner steps that are followed one by one at most."""
 
 
-class Predict(Protocol):
-    """One prediction of a spec, its inner steps cut into other runs where those are given."""
-
-    def __call__(self, spec: RunSpec, *, runs: tuple[int, ...] | None = None) -> Foretold: ...
+Predict = Callable[[RunSpec, Excerpt], Seen]
+"""One prediction of as much of a spec as an excerpt says."""
 
 
 def from_few_loops(spec: RunSpec, workload: Maml, predict: Predict) -> Forecast:
@@ -43,11 +43,14 @@ def from_few_loops(spec: RunSpec, workload: Maml, predict: Predict) -> Forecast:
         Uneven: what phases hold does not grow evenly with steps, runs or tasks.
     """
     exact = True
+    segments = segments_of(spec.as_computed())  # few steps alone would be cut in other places
 
     def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = predict(spec.model_copy(update={"workload": few}), runs=runs)
+        seen = predict(
+            spec.model_copy(update={"workload": few}), Excerpt(runs=runs, segments=segments)
+        )
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
         return Short.of(seen.report, seen.seconds, prefix)

@@ -8,13 +8,14 @@ inner steps and tasks are foretold from few: what a phase holds grows evenly wit
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
 import torch
 
+from core.engine.excerpt import WHOLE, Excerpt
 from core.measure.forecasting.few_loops import AT_MOST as _AT_MOST
 from core.measure.forecasting.few_loops import from_few_loops
 from core.measure.forecasting.few_parts import (
@@ -33,12 +34,12 @@ from core.measure.forecasting.few_units import (
 )
 from core.measure.forecasting.overhead import overhead_s
 from core.measure.forecasting.prediction import Unpredictable, predict
+from core.measure.forecasting.seen import Seen, forecast_of, retimed
 from core.measure.machine.devices import describe, resolve
-from core.measure.memory.blocks import LedgerReport
 from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
-from core.results.forecast import DeviceMemory, Forecast, ForecastPhase, Outlook
-from core.results.memory_timeline import MemoryTimeline, PhaseSpan
+from core.results.forecast import DeviceMemory, Forecast, Outlook
+from core.results.memory_timeline import MemoryTimeline
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -56,25 +57,15 @@ _MOST_KEPT = 64
 """Predictions that are kept, the last ones."""
 
 _AT_ONCE = 4
-
 _TOO_MANY = (
     "What an inner step holds does not grow evenly with the steps, and there are too many of them "
     "to follow each."
 )
+COMPILED: Final = (
+    "How a compiler lays out what it compiles is known once it has, so peak and time come with the "
+    "run."
+)
 _CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One prediction: a report, and what its operations cost.
-
-    Attributes:
-        seconds: of one repetition, None where an operation's time is not known.
-    """
-
-    report: LedgerReport
-    seconds: float | None
-    timeline: MemoryTimeline
 
 
 @contextmanager
@@ -117,6 +108,8 @@ class Forecaster:
             core.spec.declaration.InvalidSpec: this machine has no such device.
         """
         device = _CPU if on is not None else resolve(spec.device)
+        if spec.mitigation.compile:
+            return Outlook(forecast=None, absent=COMPILED)
         torch.set_num_threads(spec.measure.threads)
         kernels = self.kernels(device, spec.measure.threads)
         foreign = on is not None and on.cuda
@@ -178,24 +171,21 @@ class _Work:
         """Whether there was no time to learn some operation."""
         return self._untried
 
-    def predict(
-        self,
-        spec: RunSpec,
-        most_units: int | None = None,
-        most_parts: int | None = None,
-        runs: tuple[int, ...] | None = None,
-    ) -> Seen:
-        """One prediction, of exactly this spec, of the first of its like parts, or with its inner
-        steps cut into other runs.
+    def predict(self, spec: RunSpec, excerpt: Excerpt = WHOLE) -> Seen:
+        """One prediction, of a spec or of an excerpt of it.
 
         Whoever changes the number of inner steps or tasks asks for the same short runs again.
+
+        Args:
+            spec: a run without problems.
+            excerpt: how much of it is followed.
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, most_units, most_parts, runs)
+        key = (unnamed, file, self._device, self._block_bytes, excerpt)
         seen = self._seen_before.pop(key, None)
         if seen is None:
-            seen = self._predicted(spec, most_units, most_parts, runs)
+            seen = self._predicted(spec, excerpt)
         self._unknown |= dict.fromkeys(call.base_name for call in seen.report.unknown)
         if not seen.report.unknown or self._foreign:
             self._seen_before[key] = seen
@@ -203,14 +193,8 @@ class _Work:
                 del self._seen_before[next(iter(self._seen_before))]
         return seen
 
-    def _predicted(
-        self,
-        spec: RunSpec,
-        most_units: int | None,
-        most_parts: int | None,
-        runs: tuple[int, ...] | None,
-    ) -> Seen:
-        books = predict(spec, self._device, self._block_bytes, most_units, most_parts, runs)
+    def _predicted(self, spec: RunSpec, excerpt: Excerpt) -> Seen:
+        books = predict(spec, self._device, self._block_bytes, excerpt)
         if self._foreign:
             report = books.report(lambda _: None)
             return Seen(report, None, MemoryTimeline())
@@ -225,7 +209,7 @@ class _Work:
         # That of the whole run for its short ones too, which are told apart by their numbers alone.
         beside = overhead_s(self._whole, self._kernels) if self._device.type == "cpu" else 0.0
         spent = [0.0, *accumulate(known[made.call] + beside for made in books.made)]
-        return Seen(report, spent[-1], _retimed(report.timeline, spent))
+        return Seen(report, spent[-1], retimed(report.timeline, spent))
 
     def _scratch(self, call: Call) -> int | None:
         kernel = self._kernels.known(call)
@@ -265,7 +249,7 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
             if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
     seen = _of_parts(spec, work)
-    return _value(seen, exact=not seen.report.unknown), seen.timeline
+    return forecast_of(seen, exact=not seen.report.unknown), seen.timeline
 
 
 def _of_parts(spec: RunSpec, work: _Work) -> Seen:
@@ -288,55 +272,17 @@ def _of_units(spec: RunSpec, work: _Work, most_parts: int | None) -> Seen:
     if are_many(counts):
         try:
             report, seconds = from_few_units(
-                counts, lambda most: work.predict(spec, most, most_parts)
+                counts, lambda most: work.predict(spec, Excerpt(most, most_parts))
             )
             return Seen(report, seconds, MemoryTimeline())
         except Uneven:
             if sum(counts) > AT_MOST:
                 raise Unpredictable(TOO_MANY) from None
-    return work.predict(spec, None, most_parts)
+    return work.predict(spec, Excerpt(parts=most_parts))
 
 
 def _steps(workload: Maml) -> int:
     return workload.inner_steps * workload.tasks
-
-
-def _value(seen: Seen, *, exact: bool) -> Forecast:
-    report = seen.report
-    return Forecast(
-        peak_bytes=report.peak_bytes,
-        exact=exact,
-        seconds=seen.seconds,
-        baseline_bytes=report.baseline_bytes,
-        by_category=report.by_category,
-        phases=tuple(
-            ForecastPhase(
-                name=phase.name,
-                peak_bytes=phase.peak_bytes,
-                retained_bytes=phase.retained_bytes,
-            )
-            for phase in report.phases
-        ),
-    )
-
-
-def _retimed(timeline: MemoryTimeline, spent: Sequence[float]) -> MemoryTimeline:
-    """A curve over operations as one over seconds."""
-
-    def seconds(made: float) -> float:
-        return spent[int(made)]
-
-    return timeline.model_copy(
-        update={
-            "t_s": tuple(seconds(made) for made in timeline.t_s),
-            "phases": tuple(
-                PhaseSpan(
-                    name=phase.name, start_s=seconds(phase.start_s), end_s=seconds(phase.end_s)
-                )
-                for phase in timeline.phases
-            ),
-        }
-    )
 
 
 def _here(device: torch.device) -> DeviceMemory | None:

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import (
 from typing_extensions import override
 
 from core.engine import tangents
+from core.engine.excerpt import WHOLE, Excerpt
 from core.engine.problem import prepare
 from core.engine.user_file import UserFileError
 from core.engine.workloads import compute
@@ -72,9 +73,7 @@ def predict(
     spec: RunSpec,
     device: torch.device,
     block_bytes: int = 1,
-    most_units: int | None = None,
-    most_parts: int | None = None,
-    runs: tuple[int, ...] | None = None,
+    excerpt: Excerpt = WHOLE,
 ) -> Books:
     """What the ledger would write down, did the workload run; times are numbers of operations.
 
@@ -82,9 +81,7 @@ def predict(
         spec: a run without problems.
         device: where its tensors would live.
         block_bytes: the allocator rounds every storage up to a multiple of these.
-        most_units: how many like parts of the workload are followed at most.
-        most_parts: how many parts of the batch of each size are followed at most.
-        runs: lengths of the runs that the inner steps are cut into; None leaves it to the spec.
+        excerpt: how much of it is followed.
 
     Raises:
         Unpredictable: an operation's memory depends on the numbers that it works on.
@@ -96,7 +93,7 @@ def predict(
     state = torch.get_rng_state()
     try:
         with QuickFake() if quick else _without_numbers(spec):
-            problem = prepare(spec, device, most_units, most_parts, runs=runs, trained=False)
+            problem = prepare(spec, device, excerpt, trained=False)
             ledger.register_problem(problem)
             with ledger:
                 computed = compute(problem, ledger)

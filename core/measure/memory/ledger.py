@@ -130,6 +130,8 @@ class Ledger(Watching):
 
     def hold(self, category: str, tensors: Iterable[torch.Tensor]) -> None:
         for part in (part for tensor in tensors for part in _strided(tensor)):
+            # What compiled code has made, nobody has seen before.
+            self._track(part, category)
             known = self._known.get(part.untyped_storage()._cdata)
             if known is not None and self._blocks[known[0]].held is None:
                 self._blocks[known[0]].held = category

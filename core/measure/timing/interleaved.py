@@ -12,8 +12,8 @@ from typing import Final
 
 import torch
 
+from core.engine.compiling import computation
 from core.engine.problem import prepare
-from core.engine.workloads import compute
 from core.measure.machine.devices import resolve
 from core.measure.timing.clock import Clock, ClockJumped
 from core.measure.timing.conditions import ConditionsWatch
@@ -107,4 +107,4 @@ def _clock(spec: RunSpec) -> Clock:
             torch.set_num_threads(spec.measure.threads)
         problem.reset()
 
-    return Clock(device, reset, lambda recorder: compute(problem, recorder))
+    return Clock(device, reset, computation(problem))

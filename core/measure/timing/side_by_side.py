@@ -7,9 +7,8 @@ far. Each is prepared anew for its turn: two never hold memory at once.
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -25,13 +24,14 @@ _TURN_S: Final = 0.03
 _LONG_S: Final = 0.3
 """A repetition that takes longer is hardly slower for being the first."""
 
-_FEWEST_TURNS: Final = 2
+_FEWEST_ROUNDS: Final = 2
+_FEWEST_TO_DROP: Final = 3
 _SLOWER: Final = 1.2
 """What takes so many times the fastest one's time drops out."""
 
 
 def side_by_side(specs: Sequence[RunSpec], budget_s: float = BUDGET_S) -> tuple[float | None, ...]:
-    """Median seconds of a repetition of each.
+    """Seconds of a repetition of each, the lower quartile.
 
     Args:
         specs: runs without problems.
@@ -43,22 +43,55 @@ def side_by_side(specs: Sequence[RunSpec], budget_s: float = BUDGET_S) -> tuple[
     Raises:
         core.spec.declaration.InvalidSpec: this machine has no such device.
     """
-    samples: list[list[float]] = [[] for _ in specs]
-    running = list(range(len(specs)))
-    began, turns = time.perf_counter(), 0
-    while running and (turns < _FEWEST_TURNS or time.perf_counter() - began < budget_s):
-        for place in running if turns % 2 == 0 else reversed(running):
+    return in_turns(len(specs), lambda place: _turn(specs[place]), budget_s)
+
+
+def in_turns(
+    count: int,
+    turn: Callable[[int], list[float]],
+    budget_s: float = BUDGET_S,
+    now: Callable[[], float] = time.perf_counter,
+) -> tuple[float | None, ...]:
+    """Seconds of each of ``count`` computations, the lower quartile.
+
+    Args:
+        count: how many there are.
+        turn: lets one of them, by its place, run for a moment; seconds of its repetitions.
+        budget_s: no round begins after these seconds, except the first two.
+        now: the clock.
+
+    Returns:
+        None for one whose turn raised a RuntimeError.
+    """
+    samples: list[list[float]] = [[] for _ in range(count)]
+    running = list(range(count))
+    began, rounds = now(), 0
+    while running and (rounds < _FEWEST_ROUNDS or now() - began < budget_s):
+        for place in running if rounds % 2 == 0 else list(reversed(running)):
             try:
-                samples[place] += _turn(specs[place])
+                samples[place] += turn(place)
             except (RuntimeError, ClockJumped):
                 samples[place] = []
-        turns += 1
-        medians = {place: statistics.median(samples[place]) for place in running if samples[place]}
-        fastest = min(medians.values(), default=0.0)
-        running = [place for place, taken in medians.items() if taken <= fastest * _SLOWER]
-        if len(running) == 1 and turns >= _FEWEST_TURNS:
+                running = [other for other in running if other != place]
+        rounds += 1
+        if rounds < _FEWEST_ROUNDS:
+            continue
+        # Whatever was interrupted each time may still be the fastest.
+        best = {place: min(samples[place]) for place in running}
+        fastest = min(best.values(), default=0.0)
+        running = [
+            place
+            for place, taken in best.items()
+            if taken <= fastest * _SLOWER or len(samples[place]) < _FEWEST_TO_DROP
+        ]
+        if len(running) == 1:
             break
-    return tuple(statistics.median(taken) if taken else None for taken in samples)
+    return tuple(_undisturbed(taken) if taken else None for taken in samples)
+
+
+def _undisturbed(seconds: list[float]) -> float:
+    """The lower quartile: of few repetitions on a busy machine the median is an interrupted one."""
+    return sorted(seconds)[len(seconds) // 4]
 
 
 def _turn(spec: RunSpec) -> list[float]:

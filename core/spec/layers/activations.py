@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 from typing_extensions import override
@@ -9,6 +10,7 @@ from typing_extensions import override
 from core.spec.declaration import declare
 from core.spec.layers.base import (
     Elementwise,
+    Kept,
     Shape,
     ShapeError,
 )
@@ -18,6 +20,7 @@ class Identity(Elementwise):
     """The input itself."""
 
     title: ClassVar[str] = "Identity"
+    is_view: ClassVar[bool] = True
     kind: Literal["identity"] = "identity"
 
     @override
@@ -30,6 +33,7 @@ class ReLU(Elementwise):
     """max(0, x)."""
 
     title: ClassVar[str] = "ReLU"
+    keeps: ClassVar[tuple[Kept, ...]] = ("output",)
     kind: Literal["relu"] = "relu"
 
 
@@ -37,6 +41,7 @@ class LeakyReLU(Elementwise):
     """x, or a fraction of x below zero."""
 
     title: ClassVar[str] = "Leaky ReLU"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["leaky_relu"] = "leaky_relu"
     negative_slope: float = declare(
         0.01, label="Negative slope", help="Slope below zero.", advanced=True
@@ -47,6 +52,7 @@ class GELU(Elementwise):
     """x times the normal distribution function of x (Hendrycks and Gimpel 2016)."""
 
     title: ClassVar[str] = "GELU"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["gelu"] = "gelu"
     approximate: Literal["none", "tanh"] = declare(
         "none", label="Approximation", help="Exact, or by tanh.", advanced=True
@@ -57,13 +63,20 @@ class SiLU(Elementwise):
     """x · sigmoid(x)."""
 
     title: ClassVar[str] = "SiLU"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["silu"] = "silu"
+
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        # torch differentiates its gradient in elementary operations.
+        return 4 * math.prod(input_shape) if order >= 2 else 0
 
 
 class Tanh(Elementwise):
     """Hyperbolic tangent."""
 
     title: ClassVar[str] = "Tanh"
+    keeps: ClassVar[tuple[Kept, ...]] = ("output", "cotangent")
     kind: Literal["tanh"] = "tanh"
 
 
@@ -71,6 +84,7 @@ class Sigmoid(Elementwise):
     """Logistic function."""
 
     title: ClassVar[str] = "Sigmoid"
+    keeps: ClassVar[tuple[Kept, ...]] = ("output", "cotangent")
     kind: Literal["sigmoid"] = "sigmoid"
 
 
@@ -78,6 +92,7 @@ class Softplus(Elementwise):
     """log(1 + exp(βx)) / β, linear above the threshold."""
 
     title: ClassVar[str] = "Softplus"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["softplus"] = "softplus"
     beta: float = declare(
         1.0, label="Beta", help="Sharpness; above 0.", minimum=1e-9, advanced=True
@@ -91,6 +106,7 @@ class Softmax(Elementwise):
     """Exponentials that sum to one over an axis."""
 
     title: ClassVar[str] = "Softmax"
+    keeps: ClassVar[tuple[Kept, ...]] = ("output", "cotangent")
     kind: Literal["softmax"] = "softmax"
     dim: int = declare(
         -1, label="Axis", help="Axis counted from the batch (0); -1 is the last.", advanced=True

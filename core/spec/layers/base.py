@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from typing_extensions import override
 
@@ -17,6 +17,10 @@ from core.spec.declaration import Path, Spec
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
+
+Kept = Literal["input", "output", "cotangent"]
+"""A tensor that a layer's graph keeps: what went in, what came out, and, where the gradient is
+differentiated again, the gradient by the output."""
 
 
 class ShapeError(ValueError):
@@ -39,6 +43,10 @@ class LayerSpec(Spec):
     takes_whole_numbers: ClassVar[bool] = False
     parts_field: ClassVar[str] = ""
     """The field that holds the layers which this one is made of; empty for most."""
+    keeps: ClassVar[tuple[Kept, ...]] = ()
+    """Which of the tensors around it its formula for the gradient reads."""
+    is_view: ClassVar[bool] = False
+    """Whether its output lies in the memory of its input."""
 
     kind: str
 
@@ -51,6 +59,11 @@ class LayerSpec(Spec):
     def parts(self) -> tuple[LayerSpec, ...]:
         """The layers that this one is made of; none for most."""
         return ()
+
+    @property
+    def kept_around(self) -> tuple[Kept, ...]:
+        """What ``keeps`` says, or what the parts of such a layer make of it."""
+        return self.keeps
 
     @property
     def functions(self) -> frozenset[str]:
@@ -89,6 +102,18 @@ class LayerSpec(Spec):
         """
         del order
         return math.prod(self.output_shape(input_shape))
+
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        """Numbers that its graph keeps of one example beside the tensors that ``keeps`` names.
+
+        In units of the run's number format; a share of one where they are smaller.
+
+        Args:
+            input_shape: without the batch.
+            order: how often it is differentiated, 1 or 2.
+        """
+        del input_shape, order
+        return 0
 
     def parameter_count(self, input_shape: Shape) -> int:
         """Number of trainable values."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from core.spec.layers.base import LayerRow, LayerSpec, Shape, ShapeError, row_of, shape_text
+from core.spec.layers.base import Kept, LayerRow, LayerSpec, Shape, ShapeError, row_of, shape_text
 
 ALPHA = "alpha"
 """Name of what a choice among candidates is weighed by."""
@@ -21,6 +21,7 @@ class Composite(LayerSpec):
     """A layer whose parts are named by their position, as in ``torch.nn.Sequential``."""
 
     group: ClassVar[str] = "Blocks"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
 
     @property
     @override

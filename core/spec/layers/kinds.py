@@ -5,6 +5,7 @@ Those that hold layers of every kind stand here too, beside the union that they 
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -21,7 +22,7 @@ from core.spec.layers.activations import (
     Softplus,
     Tanh,
 )
-from core.spec.layers.base import LayerRow, LayerSpec, Shape, row_of
+from core.spec.layers.base import Kept, LayerRow, LayerSpec, Shape, row_of
 from core.spec.layers.composites import (
     ALPHA,
     DEEPEST,
@@ -31,6 +32,7 @@ from core.spec.layers.composites import (
     in_a_chain,
     sum_shape,
 )
+from core.spec.layers.kept import kept_and_output, kept_by_length
 from core.spec.layers.norms import BatchNorm, Dropout, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from core.spec.layers.pooling import AdaptiveAvgPool2d, AvgPool2d, Flatten, MaxPool2d
 from core.spec.layers.sequences import GRU, LSTM, MultiheadAttention, TransformerEncoderLayer
@@ -55,6 +57,13 @@ class Residual(Composite):
     def parts(self) -> tuple[LayerSpec, ...]:
         return self.layers
 
+    @property
+    @override
+    def kept_around(self) -> tuple[Kept, ...]:
+        first, last = self.layers[0].kept_around, self.layers[-1].kept_around
+        kept: tuple[Kept, ...] = ("input",) if "input" in first else ()
+        return (*kept, "cotangent") if "cotangent" in last else kept
+
     @override
     def rows(self, input_shape: Shape | None) -> tuple[LayerRow, ...]:
         return in_a_chain(self.layers, input_shape)
@@ -62,6 +71,13 @@ class Residual(Composite):
     @override
     def output_shape(self, input_shape: Shape) -> Shape:
         return sum_shape(self, input_shape)
+
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        rows = self.rows(input_shape)
+        # The gradient by what the last part puts out is that by the sum.
+        shared = math.prod(input_shape) if order >= 2 and "cotangent" in self.kept_around else 0
+        return kept_by_length(rows, order)[-1] - shared
 
 
 class Mixed(Composite):
@@ -96,6 +112,11 @@ class Mixed(Composite):
     @override
     def output_shape(self, input_shape: Shape) -> Shape:
         return common_shape(self, input_shape)
+
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        # Each candidate's output is multiplied by its share.
+        return sum(kept_and_output([row], order) for row in self.rows(input_shape))
 
     @override
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:

@@ -10,6 +10,7 @@ from typing_extensions import override
 from core.spec.declaration import declare
 from core.spec.layers.base import (
     Elementwise,
+    Kept,
     LayerSpec,
     Shape,
     ShapeError,
@@ -32,9 +33,15 @@ class Dropout(Elementwise):
     def random(self) -> bool:
         return self.p > 0
 
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        del order
+        return math.prod(input_shape) if self.random else 0  # the mask
+
 
 class _Norm(LayerSpec):
     group: ClassVar[str] = "Norms and noise"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     eps: float = declare(
         1e-5,
         label="Epsilon",
@@ -136,6 +143,11 @@ class RMSNorm(_TrailingNorm):
     @override
     def parameter_shapes(self, input_shape: Shape) -> dict[str, Shape]:
         return {"weight": self.normalized_shape(input_shape)} if self.elementwise_affine else {}
+
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        # torch computes it in elementary operations.
+        return (4 if order >= 2 else 1) * math.prod(input_shape)
 
 
 class GroupNorm(_Norm):

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from core.spec.declaration import declare
 from core.spec.layers.base import (
+    Kept,
     LayerSpec,
     Pair,
     Shape,
@@ -56,13 +57,20 @@ class MaxPool2d(_Pool2d):
     """Maximum over windows."""
 
     title: ClassVar[str] = "Max pool 2d"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["max_pool2d"] = "max_pool2d"
+
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        del order
+        return 2 * math.prod(self.output_shape(input_shape))  # positions, whole numbers of 64 bits
 
 
 class AvgPool2d(_Pool2d):
     """Mean over windows."""
 
     title: ClassVar[str] = "Average pool 2d"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["avg_pool2d"] = "avg_pool2d"
 
 
@@ -71,6 +79,7 @@ class AdaptiveAvgPool2d(LayerSpec):
 
     title: ClassVar[str] = "Adaptive average pool 2d"
     group: ClassVar[str] = "Shape and pooling"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["adaptive_avg_pool2d"] = "adaptive_avg_pool2d"
     output_size: int | Pair = declare(
         1, label="Output size", help="Height and width of the output.", minimum=1
@@ -87,6 +96,7 @@ class Flatten(LayerSpec):
 
     title: ClassVar[str] = "Flatten"
     group: ClassVar[str] = "Shape and pooling"
+    is_view: ClassVar[bool] = True
     kind: Literal["flatten"] = "flatten"
 
     @override

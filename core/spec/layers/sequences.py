@@ -5,12 +5,13 @@ Their input has the shape (sequence, features), and so has their output.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 from typing_extensions import override
 
 from core.spec.declaration import declare
-from core.spec.layers.base import LayerSpec, Shape, ShapeError, require_rank, shape_text
+from core.spec.layers.base import Kept, LayerSpec, Shape, ShapeError, require_rank, shape_text
 
 
 class _Sequence(LayerSpec):
@@ -18,6 +19,8 @@ class _Sequence(LayerSpec):
 
 
 class _Attention(_Sequence):
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
+
     def _check(self, name: str, heads: int, input_shape: Shape) -> None:
         require_rank(self.kind, input_shape, "sequence, features")
         if input_shape[1] % heads:
@@ -77,6 +80,13 @@ class MultiheadAttention(_Attention):
     def held_numbers(self, input_shape: Shape, order: int) -> int:
         scores = _scores(self.num_heads, input_shape, order)
         return max(super().held_numbers(input_shape, order), scores)
+
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        size, scores = math.prod(input_shape), self.num_heads * input_shape[0] ** 2
+        if order >= 2:
+            return 10 * size + (5 if self.random else 3) * scores
+        return 6 * size + 3 * scores if self.random else 4 * size
 
 
 class TransformerEncoderLayer(_Attention):
@@ -153,10 +163,29 @@ class TransformerEncoderLayer(_Attention):
         scores = _scores(self.nhead, input_shape, order)
         return max(input_shape[0] * max(input_shape[1], self.dim_feedforward), scores)
 
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        size, scores = math.prod(input_shape), self.nhead * input_shape[0] ** 2
+        between = input_shape[0] * self.dim_feedforward
+        if self.random:
+            # With dropout torch's attention is the math kernel, which holds the scores.
+            return (
+                18 * size + 5 * (between + scores)
+                if order >= 2
+                else 11 * size + 3 * (between + scores)
+            )
+        before_activation = between if self.activation == "gelu" else 0
+        if order >= 2:
+            return 16 * size + 3 * (between + scores) + before_activation
+        return 7 * size + between + before_activation
+
 
 class _Recurrent(_Sequence):
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     gates: ClassVar[int]
     """How many linear maps of input and state a step has."""
+    states_kept: ClassVar[tuple[float, float]]
+    """How many numbers a graph keeps for each of the state's, at order 1 and from order 2 on."""
     hidden_size: int = declare(64, label="Hidden size", help="Size of the state.", minimum=1)
     num_layers: int = declare(
         1, label="Layers", help="How many are stacked.", minimum=1, maximum=100, advanced=True
@@ -192,12 +221,18 @@ class _Recurrent(_Sequence):
                 shapes[f"bias_hh_{place}"] = (rows,)
         return _without_biases(shapes) if not self.bias else shapes
 
+    @override
+    def kept_within(self, input_shape: Shape, order: int) -> float:
+        states = self.num_layers * math.prod(self.output_shape(input_shape))
+        return self.states_kept[order >= 2] * states
+
 
 class LSTM(_Recurrent):
     """A state and a memory, renewed by gates step by step (Hochreiter and Schmidhuber 1997)."""
 
     title: ClassVar[str] = "LSTM"
     gates: ClassVar[int] = 4
+    states_kept: ClassVar[tuple[float, float]] = (1.4, 22)
     kind: Literal["lstm"] = "lstm"
 
 
@@ -206,6 +241,7 @@ class GRU(_Recurrent):
 
     title: ClassVar[str] = "GRU"
     gates: ClassVar[int] = 3
+    states_kept: ClassVar[tuple[float, float]] = (7, 18)
     kind: Literal["gru"] = "gru"
 
 

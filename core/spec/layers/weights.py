@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from core.spec.declaration import declare
 from core.spec.layers.base import (
+    Kept,
     LayerSpec,
     Pair,
     Shape,
@@ -24,6 +25,7 @@ class Linear(LayerSpec):
 
     title: ClassVar[str] = "Linear"
     group: ClassVar[str] = "Weights"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["linear"] = "linear"
     out_features: int = declare(
         64, label="Out features", help="Size of the last axis of the output.", minimum=1
@@ -62,6 +64,7 @@ class Conv1d(_Convolution):
     """Convolution over one axis."""
 
     title: ClassVar[str] = "Conv 1d"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["conv1d"] = "conv1d"
     kernel_size: int = declare(3, label="Kernel", help="Length of the filter.", minimum=1)
     stride: int = declare(1, label="Stride", help="Step of the filter.", minimum=1, advanced=True)
@@ -95,6 +98,7 @@ class Conv2d(_Convolution):
     """Convolution over two axes."""
 
     title: ClassVar[str] = "Conv 2d"
+    keeps: ClassVar[tuple[Kept, ...]] = ("input", "cotangent")
     kind: Literal["conv2d"] = "conv2d"
     kernel_size: int | Pair = declare(
         3, label="Kernel", help="Height and width of the filter.", minimum=1

@@ -51,6 +51,11 @@ class WorkloadSpec(Spec):
         """Whether the loss is asked for at other weights than the initial ones."""
         return False
 
+    @property
+    def unrolls(self) -> bool:
+        """Whether the graph of inner steps is kept, to be differentiated."""
+        return False
+
     def computed_model(self, model: Model) -> Model:
         """The model that is computed with: the given one, or one with other layers in places."""
         return model
@@ -104,6 +109,15 @@ class WorkloadSpec(Spec):
         """
         del parameters
         yield from ()
+
+    def graphs(self, mitigation: Mitigation) -> int:
+        """How many passes through the model are kept at once, to be differentiated.
+
+        Args:
+            mitigation: what is done to keep fewer.
+        """
+        del mitigation
+        return 1
 
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:
         """Why this does not combine with a model or a mitigation, one sentence each."""

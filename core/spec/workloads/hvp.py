@@ -26,12 +26,12 @@ _DERIVATIONS = {
 
 _DIFFERENCES = "finite_difference"
 
-_NO_TANGENTS = "carries no tangents through its segments"
 _TANGENTLESS: Mapping[tuple[str, Tangents], tuple[str, str]] = MappingProxyType(
     {
-        ("rematerialize", "outside"): (_NO_TANGENTS, '"none" or "torch"'),
-        ("rematerialize", "inside"): (_NO_TANGENTS, '"none"'),
-        ("torch", "inside"): ("computes its segments again without tangents", '"none"'),
+        ("torch", "inside"): (
+            "computes its segments again without tangents",
+            '"none" or "rematerialize"',
+        ),
     }
 )
 """Ways of checkpointing that lose tangents: what they do, and what is allowed instead."""

@@ -169,8 +169,8 @@ class Maml(WorkloadSpec):
         return Derivation(self.order)
 
     @property
+    @override
     def unrolls(self) -> bool:
-        """Whether the graph of the inner steps is kept, to be differentiated."""
         return self.order >= 2 and self.variant != "imaml"
 
     @property
@@ -204,6 +204,11 @@ class Maml(WorkloadSpec):
         if (self.variant, self.order) == ("maml", 2):
             for variant, order, words, near in _NEAR:
                 yield Alternative({"variant": variant, "order": order}, words, near)
+
+    @override
+    def graphs(self, mitigation: Mitigation) -> int:
+        standard = mitigation.inner_loop == "standard"
+        return self.inner_steps if self.unrolls and standard else 1
 
     @override
     def misfits(self, model: Model, mitigation: Mitigation) -> Iterator[Problem]:

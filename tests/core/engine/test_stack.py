@@ -5,12 +5,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Silent
-from core.engine.segments import cut
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 from tests import oracles
@@ -30,22 +27,6 @@ def mlp(width: int, depth: int, **changes: object) -> Problem:
 
 def peak(made: Problem) -> int:
     return oracles.peak_bytes(lambda: compute(made, Silent()))
-
-
-@given(layers=st.integers(1, 300), data=st.data())
-def test_that_a_cut_covers_every_layer_once_and_evenly(layers: int, data: st.DataObject) -> None:
-    count = data.draw(st.integers(1, layers))
-
-    runs = cut(layers, count)
-
-    assert len(runs) == count
-    assert [layer for run in runs for layer in run] == list(range(layers))
-    assert max(map(len, runs)) - min(map(len, runs)) <= 1
-
-
-@pytest.mark.parametrize(("layers", "runs"), [(1, 1), (2, 1), (3, 2), (9, 3), (64, 8)])
-def test_that_an_automatic_cut_takes_the_square_root(layers: int, runs: int) -> None:
-    assert len(cut(layers, "auto")) == runs
 
 
 @pytest.mark.parametrize("first", range(9))

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+import core.measure.own_step as own_step_module
 from core.engine.problem import prepare
 from core.measure.own_step import STEPS, verdicts
 from core.results.charts import KEPT, Point
@@ -158,11 +160,82 @@ def test_that_a_needless_graph_is_named_with_its_price(call: str, tmp_path) -> N
     line = 2 + (NETWORK + LOSS + STEP).split("\n").index("    gradients = {call}") + 1
     with_it, without = (oracles.peak_bytes(plain_step(graph)) for graph in (True, False))
     assert with_it > without
-    assert sentence == (
+    price, times = sentence.split("; ")
+    assert price == (
         f"create_graph=True in own.py, line {line} is needless: without it the result is the same "
         f"and the peak is {without:,} bytes instead of {with_it:,}, which is "
-        f"{with_it - without:,} bytes less."
+        f"{with_it - without:,} bytes less"
     )
+    assert re.fullmatch(r"a step takes [\d.]+ ms instead of [\d.]+\.", times)
+
+
+def test_that_the_price_in_seconds_is_what_the_graph_takes(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is one that stands still but for 3 ms in each call that builds a graph, and 2 in
+    one that does not."""
+    now = [0.0]
+    right = torch.autograd.grad
+
+    def slow(*given, **keywords):
+        now[0] += 0.003 if keywords.get("create_graph") else 0.002
+        return right(*given, **keywords)
+
+    monkeypatch.setattr(torch.autograd, "grad", slow)
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr(own_step_module, "time", clock)
+    (sentence,) = said(tmp_path, STEP.format(call=NEEDLESS["by keyword"]))[1]
+    assert sentence.endswith("; a step takes 2 ms instead of 3.")
+
+
+NEEDED_AND_NOT = """
+def step(module, batch):
+    weights = list(module.parameters())
+    x, y = batch
+    score = {score}
+    loss = loss_of(module, batch)
+    gradients = torch.autograd.grad(loss, weights{retain})
+    {kept}
+    with torch.no_grad():
+        for weight, gradient in zip(weights, gradients):
+            weight -= 0.1 * gradient
+    return score + loss.item()
+"""
+
+
+def test_that_a_forward_pass_that_nothing_differentiates_is_needless(tmp_path) -> None:
+    text = NEEDED_AND_NOT.format(score="module(x).square().mean()", retain="", kept="pass")
+    (sentence,) = said(tmp_path, text)[1]
+    assert sentence.startswith("The graph of the module's call in own.py, line 13 is needless, ")
+    assert "torch.no_grad() around it leaves it out: " in sentence
+    price = int(re.search(r"which is ([\d,]+) bytes less", sentence)[1].replace(",", ""))
+    # What tanh keeps stays alive with the score; the square keeps the output.
+    assert price == ITEM * BATCH * (WIDTH + CLASSES)
+
+
+def test_that_a_forward_pass_without_a_graph_is_not_named(tmp_path) -> None:
+    score = "module(x).square().mean().item()"
+    text = NEEDED_AND_NOT.format(score=score, retain="", kept="pass").replace(
+        "    score =", "    with torch.no_grad(): score ="
+    )
+    assert said(tmp_path, text)[1] == []
+
+
+def test_that_a_graph_that_is_retained_for_nothing_is_needless(tmp_path) -> None:
+    text = NEEDED_AND_NOT.format(
+        score="0.0", retain=", retain_graph=True", kept="again = loss_of(module, batch).item()"
+    )
+    (sentence,) = said(tmp_path, text)[1]
+    assert sentence.startswith("retain_graph=True in own.py, line 15 is needless: ")
+
+
+def test_that_a_retained_graph_that_is_used_again_is_not_named(tmp_path) -> None:
+    text = NEEDED_AND_NOT.format(
+        score="0.0",
+        retain=", retain_graph=True",
+        kept="gradients = torch.autograd.grad(loss, weights)",
+    )
+    assert said(tmp_path, text)[1] == []
 
 
 def test_that_a_needless_graph_of_backward_is_named_too(tmp_path) -> None:

@@ -34,7 +34,7 @@ def spec(**changes: object) -> str:
         (MaxPool2d, "stride", "int_or_pair"),
         (StackModel, "input_shape", "shape"),
         (RunSpec, "name", "text"),
-        (Mitigation, "compile", "choice"),
+        (Mitigation, "compile", "bool"),
     ],
 )
 def test_that_a_form_learns_the_kind_of_a_field_from_its_type(cls, name, kind) -> None:
@@ -93,9 +93,15 @@ def test_that_every_field_has_label_help_and_limits_that_agree_with_validation(
             '"auto".',
         ),
         (
-            spec(mitigation={"accumulation": 2}),
+            spec(mitigation={"accumulation": 0}),
             "mitigation.accumulation",
-            "mitigation.accumulation: 2 was given; allowed: 1.",
+            "mitigation.accumulation: 0 was given; allowed: a whole number from 1 to 1000000000.",
+        ),
+        (
+            spec(mitigation={"precision": "float16"}),
+            "mitigation.precision",
+            'mitigation.precision: "float16" was given; allowed: "float32" or "float64" or '
+            '"bfloat16" or "autocast".',
         ),
         (spec(workload=3), "workload", "workload: 3 was given; allowed: a JSON object."),
         ("{}", "model", "model is missing; it has no default."),

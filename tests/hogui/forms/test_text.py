@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hogui.forms.names import choice_text
 from hogui.forms.text import read_text, write_text
 
 COUNTS = st.integers(min_value=0, max_value=2**63)
@@ -52,3 +53,16 @@ def test_that_a_written_number_is_read_back_to_the_last_digit(number):
 @given(COUNTS)
 def test_that_the_largest_seed_is_read_back_exactly(number):
     assert read_text("int", write_text(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("reverse_over_reverse", "reverse over reverse"),
+        ("i_fgsm", "I-FGSM"),
+        ("float32", "float32"),
+        ("none", "none"),
+    ],
+)
+def test_that_choices_are_words_and_not_keys(word: str, text: str) -> None:
+    assert choice_text(word) == text

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QApplication
 
 from hogui.plots.heat_map_colours import colours_of
 from hogui.plots.heat_map_plot import HeatMapPlot
+from hogui.plots.painting import spread
 from hogui.theme import DARK, LIGHT, Preference, theme
 
 
@@ -162,3 +163,19 @@ def test_that_there_is_nothing_to_see_without_a_matrix(plot):
 def test_that_a_matrix_without_one_finite_cell_says_so(plot):
     plot.set_matrix(Matrix(size=1, cells=((None,),), blocks=()))
     assert plot.note.text() == "no cell is finite"
+
+
+@pytest.mark.parametrize(
+    ("middles", "expected"),
+    [
+        ([20, 60], [20, 60]),
+        ([20, 22, 60], [20, 30, 60]),
+        ([2, 50], [5, 50]),
+        ([50, 97, 99], [50, 85, 95]),
+        ([10 * n for n in range(12)], [*(5 + 10 * n for n in range(10)), None, None]),
+    ],
+)
+def test_that_names_of_low_blocks_keep_their_distance(
+    middles: list[float], expected: list[float | None]
+) -> None:
+    assert spread(middles, 10, 0, 100) == expected

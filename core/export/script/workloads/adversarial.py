@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.export.script.model import Network
+from core.export.script.parts import in_parts
 from core.spec.run import RunSpec
 from core.spec.workloads import Adversarial
 
@@ -37,6 +38,10 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     if workload.training_steps:
         yield _TRAIN.replace("UPDATE", update).replace("SEED\n", _seed(network))
         yield "train()"
+    yield from in_parts(spec, network, _attack(spec, workload, network, update), share=False)
+
+
+def _attack(spec: RunSpec, workload: Adversarial, network: Network, update: str) -> Iterator[str]:
     by_class = spec.loss == "cross_entropy"
     form = _LOSS_AT if network.shows_output else _LOSS_ALONE
     judged = form.replace("CRITERION", _CRITERIA[spec.loss])

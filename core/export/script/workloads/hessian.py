@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.export.script.model import Network
+from core.export.script.parts import are_parts, parts
 from core.spec.run import RunSpec
 from core.spec.workloads import Hessian
 
@@ -29,9 +30,20 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     workload = spec.workload
     assert isinstance(workload, Hessian)
     at_once = workload.method == "vmap"
-    yield _SEVERAL if at_once else _ONE
-    text = _COMPUTE.replace("LOSS", network.loss)
-    yield text.replace("STEP", "CHUNK_SIZE" if at_once else "1")
+    fill = _SEVERAL if at_once else _ONE
+    steps = _COMPUTE.replace("LOSS", network.loss).replace("STEP", "CHUNK_SIZE" if at_once else "1")
+    if not are_parts(spec):
+        yield fill
+        yield steps
+        return
+    yield parts(spec, network)
+    fill = fill.replace(", keep):", ", keep, share):")
+    yield fill.replace("(part)", "(part, alpha=share)").replace(".copy_(", ".add_(")
+    for whole, of_a_part in _CHANGES:
+        assert whole in steps
+        steps = steps.replace(whole, of_a_part)
+    yield steps.replace("EXAMPLES", "x, y, seed" if network.random else "x, y")
+    yield _IN_PARTS
 
 
 _ONE = '''\
@@ -88,4 +100,37 @@ def compute():
     ]
     for i, part in enumerate(parts):
         fill(columns, *part, keep=i < len(parts) - 1)
+    return value, [hessian]'''
+
+_CHANGES = (
+    ("def compute():", "def add_part(value, hessian, share, EXAMPLES):"),
+    (
+        "    value = total.detach().clone()  # a copy, which does not keep what the total lies in",
+        "    value = added(value, total.detach().clone(), share)",
+    ),
+    (
+        "The loss and the Hessian, rows and columns in the order of the parameters.",
+        "Adds the Hessian of a part's loss times the part's share; both.",
+    ),
+    (
+        "    hessian = parameters[0].new_zeros((sum(sizes), sum(sizes)))",
+        "    if hessian is None:\n"
+        "        hessian = parameters[0].new_zeros((sum(sizes), sum(sizes)))",
+    ),
+    ("    parts = [\n", "    together = [\n"),
+    (
+        "    for i, part in enumerate(parts):\n"
+        "        fill(columns, *part, keep=i < len(parts) - 1)\n",
+        "    for i, rows in enumerate(together):\n"
+        "        fill(columns, *rows, keep=i < len(together) - 1, share=share)\n",
+    ),
+    ("return value, [hessian]", "return value, hessian"),
+)
+
+_IN_PARTS = '''\
+def compute():
+    """The loss and the Hessian in the order of the parameters, part after part."""
+    value = hessian = None
+    for part, _, share in parts():
+        value, hessian = add_part(value, hessian, share, *part)
     return value, [hessian]'''

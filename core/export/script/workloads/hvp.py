@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.export.script.model import Network
+from core.export.script.parts import are_parts, of_part, parts
+from core.export.script.precision import coarsest_format
 from core.export.script.workloads.loss_at import loss_at
 from core.spec.run import RunSpec
 from core.spec.workloads import Hvp
@@ -35,15 +37,26 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     assert isinstance(workload, Hvp)
     seed = np.random.SeedSequence((spec.measure.seed, VECTORS)).generate_state(1)[0]
     yield _VECTORS.replace("NUMBER", str(seed))
+    if are_parts(spec):
+        yield parts(spec, network)
+        for block in _products(spec, workload, network):
+            yield of_part(block, network)
+        yield _ALL_IN_PARTS if workload.batched else _IN_PARTS
+        return
+    yield from _products(spec, workload, network)
+    if not workload.batched:
+        yield _ONE if workload.vectors == 1 else _MANY
+
+
+def _products(spec: RunSpec, workload: Hvp, network: Network) -> Iterator[str]:
     if workload.batched:
         yield _ALL_AT_ONCE.replace("LOSS", network.loss)
-        return
-    if workload.mode == "reverse_over_reverse":
+    elif workload.mode == "reverse_over_reverse":
         yield _REVERSE_OVER_REVERSE.replace("LOSS", network.loss)
     else:
         yield loss_at(network)
-        yield from _PRODUCTS[workload.mode]
-    yield _ONE if workload.vectors == 1 else _MANY
+        for block in _PRODUCTS[workload.mode]:
+            yield block.replace("finfo(DTYPE)", f"finfo({coarsest_format(spec)})")
 
 
 _VECTORS = """\
@@ -203,4 +216,32 @@ def compute():
     del product
     for i in range(1, VECTORS):
         put(found, i, next(multiplied)[1])
+    return value, found'''
+
+_IN_PARTS = '''\
+def compute():
+    """The loss and the products, part after part, added up by their shares of the examples."""
+    found, value = [torch.zeros_like(v) for v in vectors], None
+    for part, _, share in parts():
+        i = 0
+        for total, product in products(*part):
+            for room, h in zip(found, product):
+                if h is not None:
+                    room[i].add_(h, alpha=share)
+            if i == 0:
+                value = added(value, total, share)
+            del total, product, h  # not kept beside the next one
+            i += 1
+    return value, found'''
+
+_ALL_IN_PARTS = '''\
+def compute():
+    """The loss and the products, part after part, added up by their shares of the examples."""
+    found, value = [torch.zeros_like(v) for v in vectors], None
+    for part, _, share in parts():
+        total, products = compute_part(*part)
+        for room, h in zip(found, products):
+            room.add_(h, alpha=share)
+        value = added(value, total, share)
+        del total, products, h  # not kept beside the next part's
     return value, found'''

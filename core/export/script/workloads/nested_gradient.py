@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.export.script.model import Network
+from core.export.script.parts import in_parts
 from core.export.script.workloads.orders import GRADIENT, HIGHER
 from core.spec.run import RunSpec
 from core.spec.workloads import NestedGradient
@@ -28,11 +29,11 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     workload = spec.workload
     assert isinstance(workload, NestedGradient)
     wrt = "[x]" if workload.by_inputs else "parameters"
-    if workload.order == 1:
-        yield _FIRST_GRADIENT.replace("WRT", wrt).replace("LOSS", network.loss)
-    else:
+    if workload.order > 1:
         yield GRADIENT
-        yield _NESTED.replace("WRT", wrt).replace("LOSS", network.loss)
+    text = _FIRST_GRADIENT if workload.order == 1 else _NESTED
+    text = text.replace("WRT", wrt).replace("LOSS", network.loss)
+    yield from in_parts(spec, network, iter((text,)))
 
 
 _FIRST_GRADIENT = '''\

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.export.script.model import Network
+from core.export.script.parts import are_parts, of_part, parts
+from core.export.script.precision import coarsest_format
 from core.export.script.workloads.loss_at import loss_at
 from core.spec.run import RunSpec
 from core.spec.workloads import Newton
@@ -34,12 +36,27 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     """The definitions that the steps need; the last is ``compute``."""
     workload = spec.workload
     assert isinstance(workload, Newton)
-    yield loss_at(network)
-    yield _FLAT
-    damped = workload.method == "cg" and workload.damping
-    yield _DIFFERENTIATED.replace("DAMPED", _DAMPED if damped else "product")
-    yield from (_SOLVE_EXACTLY,) if workload.method == "exact" else (_SOLVE, _DIRECTION)
-    yield _STEP
+    by_parts = are_parts(spec)
+    damped = workload.method == "cg" and workload.damping and not by_parts
+    differentiated = _DIFFERENTIATED.replace("DAMPED", _DAMPED if damped else "product")
+    coarsest = coarsest_format(spec)
+    step = _STEP.replace("finfo(DTYPE)", f"finfo({coarsest})")
+    if by_parts:
+        yield parts(spec, network)
+        yield of_part(loss_at(network), network)
+        yield _FLAT
+        yield of_part(differentiated.replace("(weights)", "(weights, graph)", 1), network).replace(
+            "create_graph=True", "create_graph=graph"
+        )
+        yield from _PARTS_OF[workload.method]
+        yield _LOSS_IN_PARTS
+        yield step.replace("loss_at(moved).clone()", "whole_loss(moved)")
+    else:
+        yield loss_at(network)
+        yield _FLAT
+        yield differentiated
+        yield from (_SOLVE_EXACTLY,) if workload.method == "exact" else (_SOLVE, _DIRECTION)
+        yield step
     yield _COMPUTE
 
 
@@ -151,3 +168,56 @@ def compute():
     for _ in range(STEPS):
         weights, total = step(weights)
     return total, [w.detach() for w in weights]'''
+
+_EIGENVALUES = _SOLVE_EXACTLY[_SOLVE_EXACTLY.index("    eigenvalues,") :]
+
+_EXACTLY_IN_PARTS = f'''\
+def direction_of(weights):
+    """The loss, its negative gradient, and the step that the Hessian's eigenvalues give."""
+    value, downhill, hessian = 0.0, None, None
+    for part, _, share in parts():
+        total, slope, multiply = differentiated(weights, True, *part)
+        value += share * total
+        downhill = added(downhill, slope, share)
+        if hessian is None:
+            hessian = slope.new_zeros(len(slope), len(slope))
+        unit = torch.zeros_like(slope)
+        for row in range(len(slope)):
+            unit[row].fill_(1)
+            product = multiply(unit)
+            hessian[row].add_(product, alpha=share)
+            del product
+            unit[row].fill_(0)
+        del slope, multiply, unit
+{_EIGENVALUES}'''
+
+_DIRECTION_IN_PARTS = '''\
+def direction_of(weights):
+    """The loss, its negative gradient, and the step that conjugate gradients give; each of their
+    products makes the graph of one part after the other again."""
+    value, downhill = 0.0, None
+    for part, _, share in parts():
+        total, slope, unused = differentiated(weights, False, *part)
+        value += share * total
+        downhill = added(downhill, slope, share)
+        del slope, unused
+
+    def multiply(vector):
+        product = torch.mul(vector, DAMPING)
+        for part, _, share in parts():
+            *_, of_part = differentiated(weights, True, *part)
+            product.add_(of_part(vector), alpha=share)
+            del of_part
+        return product
+
+    return value, downhill, conjugate_gradient(multiply, downhill)'''
+
+_LOSS_IN_PARTS = '''\
+def whole_loss(weights):
+    """The loss of the whole batch."""
+    value = None
+    for part, _, share in parts():
+        value = added(value, loss_at(weights, *part), share)
+    return value'''
+
+_PARTS_OF = {"exact": (_EXACTLY_IN_PARTS,), "cg": (_SOLVE, _DIRECTION_IN_PARTS)}

@@ -16,6 +16,7 @@ from core.measure.correctness.checks.comparison import Comparison, distance, lar
 from core.measure.correctness.checks.directions import Judgement
 from core.measure.correctness.checks.oracles import oracles
 from core.measure.correctness.checks.oracles.oracle import Chain, Expected, Oracle, chain
+from core.measure.correctness.checks.oracles.shared import draws
 from core.measure.correctness.checks.reduced import Copy
 from core.measure.correctness.checks.rounding import Rounding
 from core.measure.correctness.checks.unavailable import CheckUnavailable
@@ -169,7 +170,7 @@ class Checking:
         """The engine's result against its own without mitigations."""
         spec = self._copy.spec
         plain = Mitigation(precision="float64")
-        if self._problem.stack.random:
+        if spec.mitigation.accumulation > 1 and draws(self._problem):
             # The parts have random numbers of their own, so that a whole batch is another function.
             parts = {"accumulation": spec.mitigation.accumulation}
             plain = plain.model_copy(update=parts)

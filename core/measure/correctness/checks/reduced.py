@@ -142,7 +142,7 @@ def _candidates(spec: RunSpec) -> Iterator[RunSpec]:
 
 
 def _few_examples(spec: RunSpec) -> RunSpec:
-    changes: dict[str, Any] = {"mitigation.precision": "float64"}
+    changes: dict[str, Any] = {"mitigation.precision": "float64", "mitigation.compile": False}
     workload = spec.workload
     if isinstance(workload, Maml):
         ways = spec.data.ways if isinstance(spec.data, DigitsData) else 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 import core.measure.forecasting.forecast as forecast_module
+from core.engine.excerpt import Excerpt
 from core.measure.forecasting.few_parts import (
     are_many_parts,
     followed,
@@ -85,16 +86,9 @@ def test_that_many_parts_hold_what_is_foretold_from_few(workload: dict[str, obje
 def test_that_few_parts_of_each_size_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int | None] = []
 
-    def counted(
-        spec: RunSpec,
-        device: object,
-        blocks: int,
-        most: int | None,
-        parts: int | None,
-        runs: tuple[int, ...] | None,
-    ) -> object:
-        asked.append(parts)
-        return predict(spec, device, blocks, most, parts, runs)
+    def counted(spec: RunSpec, device: object, blocks: int, excerpt: Excerpt) -> object:
+        asked.append(excerpt.parts)
+        return predict(spec, device, blocks, excerpt)
 
     monkeypatch.setattr(forecast_module, "predict", counted)
 

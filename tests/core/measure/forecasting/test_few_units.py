@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 import core.measure.forecasting.forecast as forecast_module
+from core.engine.excerpt import Excerpt
 from core.measure.forecasting.few_steps import Uneven
 from core.measure.forecasting.few_units import are_many, from_few_units, groups
 from core.measure.forecasting.prediction import predict
@@ -69,11 +70,9 @@ def test_that_thousands_are_told_from_few(
 ) -> None:
     followed: list[int | None] = []
 
-    def counted(
-        spec: RunSpec, device: object, blocks: int, most: int | None, parts: int | None
-    ) -> object:
-        followed.append(most)
-        return predict(spec, device, blocks, most, parts)
+    def counted(spec: RunSpec, device: object, blocks: int, excerpt: Excerpt) -> object:
+        followed.append(excerpt.units)
+        return predict(spec, device, blocks, excerpt)
 
     monkeypatch.setattr(forecast_module, "predict", counted)
     wide = [{"kind": "linear", "out_features": 700}, {"kind": "tanh"}, *LAYERS[3:]]

@@ -24,12 +24,25 @@ def loss(
     return LOSSES[spec.loss](output_of(spec.model, parameters, x, part), y)
 
 
+def draws(problem: Problem) -> bool:
+    """Whether the loss draws random numbers; of a module of the user's it is asked."""
+    if not problem.stack.random or not isinstance(problem.spec.model, PythonModel):
+        return problem.stack.random
+    x, y = problem.examples
+    losses = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            losses.append(loss(problem, problem.parameters, x, y).item())
+    return losses[0] != losses[1]
+
+
 def batch_loss(problem: Problem, parameters: Tensors, x: Tensor, y: Tensor) -> Tensor:
     """The loss of the whole batch at any weights, with the same random numbers each time; those of
     each part are its own, where the batch is cut."""
     seed = problem.spec.measure.seed
     torch.manual_seed(seed)
-    if not (problem.stack.random and problem.parts):
+    if not (problem.parts and draws(problem)):
         return loss(problem, parameters, x, y)
     total = torch.zeros((), dtype=torch.float64, device=problem.device)
     for number, (rows, _) in problem.parts.items():

@@ -1,0 +1,184 @@
+"""From forecasts to an advice: what fits, the front, what is recommended, and in which words."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from core.advisor.front import with_front
+from core.results.advice import AdvicePoint
+from core.results.forecast import Forecast
+from core.spec.run import RunSpec
+from tests.core.advisor.costs import META, NESTED, Told, advised, needs, points_told, rule
+
+PLENTY = 10**12
+
+
+def point(peak: int, seconds: float | None, approximates: str = "") -> AdvicePoint:
+    forecast = Forecast(peak_bytes=peak, exact=True, seconds=seconds)
+    return AdvicePoint(
+        spec=NESTED,
+        changes={},
+        label=f"{peak} {seconds}",
+        forecast=forecast,
+        fits=True,
+        approximates=approximates,
+    )
+
+
+def test_that_the_front_is_what_nothing_beats_in_both() -> None:
+    """Against the definition, on points many of which are equal in one or both."""
+    numbers = random.Random(0)
+    for _ in range(50):
+        drawn = [point(numbers.randint(1, 6), numbers.randint(1, 6)) for _ in range(12)]
+        for one, marked in zip(drawn, with_front(drawn), strict=True):
+            beaten = any(
+                other.forecast.peak_bytes <= one.forecast.peak_bytes
+                and other.forecast.seconds <= one.forecast.seconds
+                and (other.forecast.peak_bytes, other.forecast.seconds)
+                != (one.forecast.peak_bytes, one.forecast.seconds)
+                for other in drawn
+            )
+            assert marked.on_front is not beaten
+
+
+def test_that_an_approximation_beats_nothing_exact() -> None:
+    exact, near, worse = with_front([point(5, 5), point(1, 1, "near"), point(2, 2, "near")])
+    assert (exact.on_front, near.on_front, worse.on_front) == (True, True, False)
+
+
+def test_that_a_time_nobody_knows_beats_none() -> None:
+    known, unknown, smaller = with_front([point(5, 5.0), point(5, None), point(4, None)])
+    assert (known.on_front, unknown.on_front, smaller.on_front) == (True, False, True)
+
+
+def test_that_every_point_is_told_as_soon_as_it_is_known_and_the_asked_one_comes_first() -> None:
+    ask = Told()
+    told = points_told(NESTED, PLENTY, ask)
+    advice = advised(NESTED, PLENTY)
+    assert len(told) == len({one.label for one in told if one is not None})
+    assert advice.points[0].label == "as it is"
+    assert advice.points[0].changes == {}
+    assert advice.points[0].spec == NESTED
+
+
+def test_that_what_fits_is_judged_by_baseline_and_peak_together() -> None:
+    bytes_, _ = rule(NESTED)
+    for budget, fits in ((bytes_ + 100, True), (bytes_ + 99, False)):
+        assert advised(NESTED, budget).points[0].fits is fits
+
+
+def test_that_a_lower_bound_within_the_budget_says_nothing_and_above_it_says_no() -> None:
+    bytes_, _ = rule(NESTED)
+    bound = Told(exact=False)
+    assert advised(NESTED, PLENTY, bound).points[0].fits is None
+    assert advised(NESTED, bytes_ // 2, bound).points[0].fits is False
+
+
+def test_that_with_room_for_all_it_stays_as_it_is() -> None:
+    recommended = advised(NESTED, PLENTY).recommended
+    assert recommended is not None
+    assert recommended.spec == NESTED
+    assert recommended.reason.startswith("As it is: it fits")
+
+
+def test_that_the_fastest_exact_one_that_fits_is_recommended_with_its_figures() -> None:
+    plain, _ = rule(NESTED)
+    budget = plain // 2
+    advice = advised(NESTED, budget)
+    fitting = [one for one in advice.points if one.fits and not one.approximates]
+    fastest = min(fitting, key=lambda one: one.forecast.seconds or 0)
+    assert advice.recommended is not None
+    assert advice.recommended.forecast.seconds == pytest.approx(fastest.forecast.seconds, rel=0.03)
+    assert needs(fastest) <= budget < plain
+    # 2048 examples of 1000 bytes are 1.95 MiB.
+    assert " instead of 1.95, 2.5× time" in advice.recommended.reason
+    assert any("As it is, it needs 1.95 MiB" in sentence for sentence in advice.sentences)
+
+
+def test_that_an_approximation_is_never_recommended_but_told_with_its_figures() -> None:
+    def cheap_if_first_order(spec: RunSpec) -> tuple[int, float]:
+        exact = spec.workload == META.workload
+        return (1000, 2.0) if exact else (10, 0.1)
+
+    advice = advised(META, 500, Told(cheap_if_first_order))
+    assert advice.recommended is None
+    assert any(one.fits and one.approximates for one in advice.points)
+    assert any(
+        sentence.startswith("Not the same answer: first-order MAML (")
+        for sentence in advice.sentences
+    )
+
+
+def test_that_a_budget_that_nothing_meets_names_the_nearest_point_and_what_is_missing() -> None:
+    advice = advised(NESTED, 1000)
+    nearest = min(map(needs, advice.points))
+    assert advice.recommended is None
+    first = advice.sentences[0]
+    assert first.startswith("Nothing exact fits into 1000 bytes: the nearest is rematerialize, ")
+    assert f"{(nearest - 1000) / 2**10:,.0f} KiB are missing." in first
+
+
+def test_that_of_equally_fast_ones_the_simplest_is_taken() -> None:
+    def all_alike(spec: RunSpec) -> tuple[int, float]:
+        mitigated = spec.mitigation.checkpointing.kind != "none"
+        return (500 if mitigated else 1000), (0.99 if mitigated else 1.0)
+
+    recommended = advised(NESTED, PLENTY, Told(all_alike)).recommended
+    assert recommended is not None
+    assert recommended.label == "as it is"
+
+
+def test_that_without_times_the_simplest_that_fits_is_taken() -> None:
+    recommended = advised(NESTED, PLENTY, Told(lambda spec: (rule(spec)[0], None))).recommended
+    assert recommended is not None
+    assert recommended.label == "as it is"
+
+
+def test_that_the_measured_times_decide_between_rivals() -> None:
+    """The forecast takes the fewest segments for the fastest; measured, eight are."""
+    measured: list[RunSpec] = []
+
+    def settle(specs: Sequence[RunSpec]) -> list[float | None]:
+        measured.extend(specs)
+        return [1.0 if spec.mitigation.checkpointing.segments == 8 else 2.0 for spec in specs]
+
+    plain, _ = rule(NESTED)
+    advice = advised(
+        NESTED, plain // 2, Told(lambda spec: (rule(spec)[0], rule(spec)[1] / 10)), settle=settle
+    )
+    assert advice.recommended is not None
+    assert advice.recommended.label == "rematerialize, 8 segments"
+    assert f"measured beside {len(measured) - 1} others" in advice.recommended.reason
+    times = [one.measured_s for one in advice.points if one.measured_s is not None]
+    assert len(times) == len(measured)
+    assert all(one.fits for one in advice.points if one.measured_s is not None)
+
+
+def test_that_rivals_which_cannot_be_measured_leave_it_to_the_forecast() -> None:
+    plain, _ = rule(NESTED)
+    trusting = advised(NESTED, plain // 2)
+    failing = advised(NESTED, plain // 2, settle=lambda specs: [None] * len(specs))
+    assert failing.recommended == trusting.recommended
+
+
+def test_that_nothing_is_measured_for_longer_than_it_may() -> None:
+    def never(specs: Sequence[RunSpec]) -> list[float | None]:
+        raise AssertionError("these take minutes")
+
+    slow = Told(lambda spec: (rule(spec)[0], 100 * rule(spec)[1]))
+    assert advised(NESTED, PLENTY, slow, settle=never).recommended is not None
+
+
+def test_that_what_has_no_forecast_is_left_out_with_its_reason() -> None:
+    advice = advised(NESTED, PLENTY, Told(absent="rematerialize"))
+    assert {one.spec.mitigation.checkpointing.kind for one in advice.points} == {"none"}
+    assert "It depends on the numbers." in {one.reason for one in advice.impossible}
+
+
+def test_that_torchs_checkpointing_is_left_out_with_figures_where_it_saves_nothing() -> None:
+    advice = advised(NESTED, PLENTY)
+    (why,) = [one.reason for one in advice.impossible if one.label.startswith("torch's")]
+    assert "first gradient only, and there are 2 here: it needs 2.15 MiB, 1.95 without." in why
+    first_order = advised(NESTED.with_changes({"workload.order": 1}), PLENTY)
+    assert any(one.label.startswith("torch's") for one in first_order.points)

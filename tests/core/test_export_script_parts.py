@@ -1,0 +1,107 @@
+"""The printed script computes a batch in parts, and in coarser formats, as the product does."""
+
+from typing import Any
+
+import pytest
+
+from core.export.script import script
+from tests.core.test_export_script import assert_same, spec_of
+
+WORKLOADS: list[dict[str, Any]] = [
+    {"kind": "nested_gradient", "order": 1},
+    {"kind": "nested_gradient", "order": 3},
+    {"kind": "nested_gradient", "order": 2, "wrt": "inputs"},
+    {"kind": "hvp"},
+    {"kind": "hvp", "vectors": 3},
+    {"kind": "hvp", "vectors": 3, "batched": True},
+    {"kind": "hvp", "vectors": 2, "mode": "forward_over_reverse"},
+    {"kind": "hvp", "vectors": 2, "mode": "reverse_over_forward"},
+    {"kind": "hvp", "vectors": 2, "mode": "finite_difference"},
+    {"kind": "hessian"},
+    {"kind": "hessian", "method": "vmap", "chunk_size": 4},
+    {"kind": "hutchinson_trace", "probes": 4},
+    {"kind": "newton", "method": "exact", "steps": 2},
+    {"kind": "newton", "method": "cg", "steps": 2, "damping": 0.5},
+    {"kind": "adversarial", "steps": 3, "training_steps": 2},
+    {"kind": "adversarial", "method": "second_order", "steps": 3},
+]
+NEEDS_EIGENVALUES = ("exact", "second_order")
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+@pytest.mark.parametrize("stack", ["activations", "noise"])
+@pytest.mark.parametrize("parts", [2, 3])
+def test_that_parts_are_the_same(stack: str, workload: dict[str, Any], parts: int) -> None:
+    attacks = workload["kind"] == "adversarial"
+    spec = spec_of(
+        stack,
+        workload=workload,
+        loss="cross_entropy" if attacks else "mse",
+        mitigation__accumulation=parts,
+    )
+    # Of an attack the product keeps two losses, and which answers were right before and after.
+    assert_same(spec, but=2 * 4 + 2 * spec.data.batch_size if attacks else 0)
+
+
+@pytest.mark.parametrize("checkpointing", ["torch", "rematerialize"])
+def test_that_checkpointed_parts_are_the_same(checkpointing: str) -> None:
+    assert_same(
+        spec_of(
+            "noise",
+            workload__order=2,
+            mitigation__accumulation=3,
+            mitigation__checkpointing__kind=checkpointing,
+        )
+    )
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+@pytest.mark.parametrize("precision", ["bfloat16", "autocast"])
+def test_that_coarser_formats_are_the_same(workload: dict[str, Any], precision: str) -> None:
+    if precision == "bfloat16" and workload.get("method") in NEEDS_EIGENVALUES:
+        precision = "autocast"
+    loss = "cross_entropy" if workload["kind"] == "adversarial" else "mse"
+    assert_same(spec_of("noise", workload=workload, loss=loss, mitigation__precision=precision))
+
+
+@pytest.mark.parametrize("stack", ["convolutions", "attention", "recurrent", "composites"])
+@pytest.mark.parametrize("precision", ["bfloat16", "autocast"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_that_layers_in_coarser_formats_are_the_same(
+    stack: str, precision: str, order: int
+) -> None:
+    assert_same(spec_of(stack, workload__order=order, mitigation__precision=precision))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "autocast"])
+@pytest.mark.parametrize(
+    ("variant", "order"),
+    [("maml", 1), ("maml", 2), ("anil", 2), ("reptile", 1), ("imaml", 2)],
+)
+@pytest.mark.parametrize("checkpointing", ["none", "rematerialize"])
+def test_that_meta_gradients_in_coarser_formats_are_the_same(
+    variant: str, order: int, precision: str, checkpointing: str
+) -> None:
+    workload = {"kind": "maml", "variant": variant, "order": order, "support": 4, "query": 6}
+    assert_same(
+        spec_of(
+            "noise",
+            workload=workload | {"inner_steps": 2, "tasks": 2},
+            mitigation__precision=precision,
+            mitigation__checkpointing__kind=checkpointing,
+        )
+    )
+
+
+def test_that_darts_under_autocast_is_the_same() -> None:
+    for method in ("exact", "finite_difference"):
+        workload = {"kind": "darts", "method": method}
+        assert_same(spec_of("noise", workload=workload, mitigation__precision="autocast"))
+
+
+def test_that_its_parts_stand_at_the_top_beside_the_format() -> None:
+    text = script(spec_of("noise", mitigation__accumulation=3, mitigation__precision="autocast"))
+    assert "DTYPE = torch.float32\n" in text
+    assert "PARTS = 3\n" in text
+    assert "@torch.autocast(DEVICE.type, torch.bfloat16)\ndef loss(p, x, y):" in text
+    assert max(map(len, text.splitlines())) <= 100
