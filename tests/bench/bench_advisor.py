@@ -149,7 +149,8 @@ def off(point: AdvicePoint) -> float:
 
 
 def advice_of(spec: RunSpec, budget: int, asked: Forecasters, *, settle: bool = False) -> Advice:
-    *_, last = advise(spec, budget, asked.ask_all, settle=side_by_side if settle else None)
+    decide = side_by_side if settle else None
+    *_, last = advise(spec, budget, asked.ask_all, settle=decide, grow=False)
     assert isinstance(last, Advice)
     return last
 
