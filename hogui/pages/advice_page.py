@@ -34,7 +34,7 @@ from hogui.plots.frame import frame_clock
 from hogui.plots.trade_off_plot import Dot, TradeOffPlot
 from hogui.session import MOST_TABS_AT_ONCE
 from hogui.splitter import Splitter
-from hogui.tab_advice import AdviceState, Proposal, TabAdvice
+from hogui.tab_advice import Proposal, TabAdvice
 from hogui.tables.advice_rows import Measured, advice_rows, kind_of
 from hogui.tables.advice_table import AdviceTable
 from hogui.tables.rows_model import RowsModel
@@ -122,7 +122,7 @@ class AdvicePage(QWidget):
     def _changed(self) -> None:
         """The state is another one."""
         advice = self.advice
-        is_stale = advice.state is not AdviceState.IDLE and not advice.is_of(self.tab.spec)
+        is_stale = advice.question is not None and not advice.is_of(self.tab.spec)
         self.head.show_advice(advice, is_held=self._is_held, is_stale=is_stale)
         self.card.show_answer(advice.answer, self._measured)
         self._show_impossible(advice.answer.impossible if advice.answer is not None else ())
