@@ -7,6 +7,8 @@ third derivatives of norms are in ``engine/test_norms.py``, sparse gradients in
 """
 
 import functools
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.autograd.profiler import profile
 from torch.func import functional_call  # noqa: TID251 - it is what the fault is in
 from torch.nn import functional
@@ -334,3 +337,16 @@ def test_that_a_compiled_loss_still_has_no_second_derivative(
     assert torch.autograd.grad(gradient.sum(), x, allow_unused=True, retain_graph=True) == (None,)
     with pytest.raises(RuntimeError, match="does not currently support double backward"):
         gradient.sum().backward()
+
+
+def test_that_a_tensor_is_still_held_by_the_graph_of_its_tangent() -> None:
+    """So the graph of a segment, dropped within a level of tangents, is there until its end."""
+    x = torch.ones(3, requires_grad=True)
+
+    with forward_ad.dual_level():
+        output = torch.tanh(forward_ad.make_dual(x, torch.ones(3)))
+        held = weakref.ref(output)
+        del output
+        gc.collect()
+        assert held() is not None
+    assert held() is None
