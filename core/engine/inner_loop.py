@@ -140,7 +140,7 @@ INNER_STEPS: dict[str, InnerStep] = {
     "segments": standard_step,
     "segments_saved_gradient": saved_gradient_step,
 }
-"""How a step is computed where its graph is kept; in runs of steps, when the run is walked again."""
+"""How a step is computed where its graph is kept; of a run of steps, when it is walked again."""
 
 
 @dataclass(frozen=True)

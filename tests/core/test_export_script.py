@@ -337,8 +337,8 @@ def test_that_meta_gradients_through_rematerialized_layers_are_the_same(
 
 PRODUCTS = [
     ("reverse_over_reverse", CHECKPOINTINGS),
-    ("forward_over_reverse", ("none", "torch")),
-    ("reverse_over_forward", ("none",)),
+    ("forward_over_reverse", CHECKPOINTINGS),
+    ("reverse_over_forward", ("none", "rematerialize")),
     ("finite_difference", CHECKPOINTINGS),
 ]
 
@@ -694,7 +694,8 @@ def test_that_a_script_is_short_and_independent(preset: Preset) -> None:
     longer = ("rematerialize", "imaml")  # they bring a mechanism of their own
     is_plain = preset.spec.data.kind != "digits" and not preset.name.endswith(longer)
     code = re.sub(r'(?s)^DIGITS = """.*?"""', "", text, flags=re.MULTILINE)
-    assert len(code.splitlines()) < (200 if is_plain else 260)
+    both = preset.name == "maml-in-segments"  # the steps and their runs, of nodes of one kind
+    assert len(code.splitlines()) < (320 if both else 200 if is_plain else 260)
 
 
 def test_that_only_what_a_run_needs_is_printed() -> None:

@@ -31,6 +31,7 @@ def test_that_the_presets_of_the_product_are_there_in_their_order() -> None:
         "finn-sinusoid",
         "sinusoid-reptile",
         "sinusoid-imaml",
+        "maml-in-segments",
         "digits-5-way-1-shot",
         "digits-anil",
         "digits-darts",

@@ -16,23 +16,15 @@ from typing import Final
 import torch
 
 from core.engine.excerpt import WHOLE, Excerpt
+from core.measure.forecasting.few_loops import AT_MOST as _AT_MOST
+from core.measure.forecasting.few_loops import from_few_loops
 from core.measure.forecasting.few_parts import (
     are_many_parts,
     followed,
     from_few_parts,
     sizes,
 )
-from core.measure.forecasting.few_runs import FOLLOWED, from_few_runs
-from core.measure.forecasting.few_steps import (
-    LONGER,
-    SHORT,
-    Short,
-    Uneven,
-    checked,
-    far,
-    moved,
-    phases_of,
-)
+from core.measure.forecasting.few_steps import Uneven
 from core.measure.forecasting.few_units import (
     AT_MOST,
     TOO_MANY,
@@ -48,8 +40,6 @@ from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import DeviceMemory, Forecast, Outlook
 from core.results.memory_timeline import MemoryTimeline
-from core.spec.inner_segments import inner_segments, is_cut
-from core.spec.placement import segments_of
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -63,13 +53,15 @@ _SMALLER_MASKS = (
     "peak may be too high by the difference, and whether it fits is not said."
 )
 
+_OTHER_FORMATS = (
+    "Autocast leaves other operations in 32 bits on CUDA than here, so the peak may be off either "
+    "way, and whether it fits is not said."
+)
+
 _MOST_KEPT = 64
 """Predictions that are kept, the last ones."""
 
 _AT_ONCE = 4
-_AT_MOST = 60
-"""Inner steps of all tasks together that are followed one by one at most."""
-
 _TOO_MANY = (
     "What an inner step holds does not grow evenly with the steps, and there are too many of them "
     "to follow each."
@@ -135,9 +127,13 @@ class Forecaster:
             return Outlook(forecast=None, absent=str(reason))
         reasons = [*work.reasons(forecast)]
         memory = on or _here(device)
-        bound = not (foreign and spec.model.is_random)
-        if not bound:
+        bound = True
+        if foreign and spec.model.is_random:
+            bound = False
             reasons.append(_SMALLER_MASKS)
+        if foreign and spec.mitigation.precision == "autocast":
+            bound = False
+            reasons.append(_OTHER_FORMATS)
         if memory is not None:
             forecast = _fitted(forecast, memory, bound=bound)
         if forecast.fits is False and spec.workload.instead:
@@ -257,7 +253,7 @@ def _forecast(spec: RunSpec, work: _Work) -> tuple[Forecast, MemoryTimeline]:
     workload = spec.workload
     if isinstance(workload, Maml) and not spec.is_own_step and _steps(workload) > _AT_ONCE:
         try:
-            return _from_few(spec, workload, work), MemoryTimeline()
+            return from_few_loops(spec, workload, work.predict), MemoryTimeline()
         except Uneven:
             if _steps(workload) > _AT_MOST:
                 raise Unpredictable(_TOO_MANY) from None
@@ -296,61 +292,6 @@ def _of_units(spec: RunSpec, work: _Work, most_parts: int | None) -> Seen:
 
 def _steps(workload: Maml) -> int:
     return workload.inner_steps * workload.tasks
-
-
-def _from_few(spec: RunSpec, workload: Maml, work: _Work) -> Forecast:
-    exact = True
-    segments = segments_of(spec.as_computed())  # few steps alone would be cut in other places
-
-    def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
-        nonlocal exact
-        few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        excerpt = Excerpt(runs=runs, segments=segments)
-        seen = work.predict(spec.model_copy(update={"workload": few}), excerpt)
-        exact = exact and not seen.report.unknown
-        prefix = f"task {tasks}: " if tasks > 1 else ""
-        return Short.of(seen.report, seen.seconds, prefix)
-
-    steps, tasks = workload.inner_steps, workload.tasks
-    if is_cut(spec):
-        run = _in_runs(spec, steps, short)
-    elif steps <= SHORT[-1]:
-        run = short(steps, 1)
-    else:
-        try:
-            run = far([short(number, 1) for number in SHORT], SHORT, steps)
-        except Uneven:
-            run = far([short(number, 1) for number in LONGER], LONGER, steps)
-    seconds = None if run.seconds is None else run.seconds * tasks
-    if tasks > 1:
-        one, two = short(1, 1), short(1, 2)
-        run = moved(run, one, two, 1)
-        if tasks > 2:
-            run = moved(run, two, short(1, 3), tasks - 2)
-    run = checked(run)
-    return Forecast(
-        peak_bytes=run.peak_bytes,
-        exact=exact,
-        seconds=seconds,
-        baseline_bytes=run.baseline_bytes,
-        by_category={name: count for name, count in run.by_category.items() if count},
-        phases=phases_of(run),
-    )
-
-
-def _in_runs(spec: RunSpec, steps: int, short: Callable[..., Short]) -> Short:
-    """One task whose inner steps are cut into runs."""
-    if steps > FOLLOWED:
-        try:
-            return from_few_runs(
-                inner_segments(spec),
-                lambda runs: short(sum(runs), 1, runs),
-                order=spec.workload.derivative_order,
-            )
-        except Uneven:
-            if steps > _AT_MOST:
-                raise
-    return short(steps, 1)
 
 
 def _here(device: torch.device) -> DeviceMemory | None:

@@ -48,7 +48,10 @@ def kept(weights, x, y):
 
 def product(residuals, cotangent):
     weights, x, y = residuals
-    along = lambda w: inner_gradient(w, x, y)
+
+    def along(w):
+        return inner_gradient(w, x, y)
+
     return jax.jvp(along, (weights,), (cotangent,))[1], jnp.zeros_like(x), jnp.zeros_like(y)
 
 
@@ -78,7 +81,12 @@ WAYS = {
 }
 
 keys = iter(jax.random.split(jax.random.key(0), 2 * BLOCKS + 6))
-draw = lambda *shape: jax.random.normal(next(keys), shape)
+
+
+def draw(*shape):
+    return jax.random.normal(next(keys), shape)
+
+
 start = [(draw(WIDTH, WIDTH) / WIDTH**0.5, draw(WIDTH)) for _ in range(BLOCKS + 1)]
 data = [draw(EXAMPLES, WIDTH) for _ in range(4)]
 for name, way in WAYS.items():

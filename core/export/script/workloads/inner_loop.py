@@ -150,9 +150,10 @@ def _walk(network: Network, step: str) -> str:
 
     return f'''\
 def walk(weights, x, y, steps):
-    """{_whose(network)} after a run of steps, of which gradients keep the first {_kept(network)[4:]}.
+    """{_whose(network)} after a run of steps.
 
-    The run is walked without graphs, and once more when it is differentiated.
+    Gradients of every order keep {_kept(network)} before it alone: the run is walked without
+    graphs, and once more when it is differentiated.
     """
 
 {_functions(network, steps(fleeting), steps(step))}

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 import core.measure.forecasting.forecast as forecast_module
+from core.measure.forecasting import few_loops
 from core.measure.forecasting.few_steps import Short, Uneven, checked, far, moved
 from core.measure.forecasting.forecast import Forecaster
 from core.measure.memory.kernels import Kernels
@@ -171,7 +172,7 @@ def test_that_what_grows_unevenly_is_followed_step_by_step_or_not_told(
     maml = {"kind": "maml", "inner_steps": 6, "tasks": 1, "support": 6, "query": 9}
     spec = run_of(layers, shape, workload=maml)
     expected = told(spec)
-    monkeypatch.setattr(forecast_module, "far", uneven)
+    monkeypatch.setattr(few_loops, "far", uneven)
     assert_equal(told(spec), expected)
     many = run_of(layers, shape, workload=maml | {"inner_steps": 600})
     outlook = FORECASTER.outlook(many)
