@@ -36,11 +36,10 @@ def progress_text(advice: TabAdvice, *, is_held: bool) -> str:
 
 def _summary(answer: Advice) -> str:
     fitting = sum(point.fits is True for point in answer.points)
-    parts = [
-        _tr("{fitting} of {count} combinations fit").format(
-            fitting=fitting, count=len(answer.points)
-        )
-    ]
+    parts = []
+    if answer.points:
+        words = _tr("{fitting} of {count} combinations fit")
+        parts.append(words.format(fitting=fitting, count=len(answer.points)))
     if answer.impossible:
         parts.append(_tr("{count} cannot work").format(count=len(answer.impossible)))
     return " · ".join(parts)
@@ -61,6 +60,10 @@ def point_of_recommendation(answer: Advice) -> AdvicePoint | None:
 
 def headline_and_reason(answer: Advice) -> tuple[str, str]:
     """What to do in a few words, and why: what the core says, cut behind what it names first."""
+    if not answer.points:
+        mine = [each.reason for each in answer.impossible if not each.changes]
+        others = [each.reason for each in answer.impossible]
+        return _tr("Nothing could be foretold"), next(iter((*mine, *others)), "")
     if answer.recommended is None:
         head = _tr("Nothing exact fits the budget")
         return head, next(iter(answer.sentences), "")
@@ -75,8 +78,11 @@ def confirmed_text(forecast: Forecast, run: Measurement | None) -> str:
     if run is None or run.memory is None:
         return ""
     measured, foretold = run.memory.total_bytes, total_bytes(forecast)
-    words = _tr("measured {bytes}").format(bytes=format_memory(measured))
-    return _tr("{words}, as foretold").format(words=words) if measured == foretold else words
+    if measured == foretold:
+        return _tr("measured {bytes}, as foretold").format(bytes=format_memory(measured))
+    return _tr("measured {bytes}, foretold {other}").format(
+        bytes=format_memory(measured), other=format_memory(foretold)
+    )
 
 
 def limit_text(limit: Limit, run: Measurement | None = None) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
+
+_ASKS: Final = "_mod_uses_pyside"
+"""The function that reads a module's source."""
 
 
 def skip_feature_search() -> None:
@@ -14,8 +18,8 @@ def skip_feature_search() -> None:
     feature. The answer is the one that it gives where there is no source, as in a packaged program.
     """
     feature = sys.modules.get("shibokensupport.feature")
-    if hasattr(feature, "_mod_uses_pyside"):
-        feature._mod_uses_pyside = _does_not
+    if feature is not None and _ASKS in vars(feature):
+        vars(feature)[_ASKS] = _does_not
 
 
 def _does_not(module: object) -> bool:

@@ -100,6 +100,11 @@ class TabAdvice(QObject):
             self.trouble = trouble
             self.set_state(AdviceState.FAILED)
 
+    def refuse(self, why: str) -> None:
+        """The question could not even be put."""
+        self.trouble = why
+        self.set_state(AdviceState.FAILED)
+
     def stop(self) -> None:
         """What is there stays; nothing more is wanted."""
         if self.is_under_way:

@@ -42,6 +42,7 @@ class FakeAdvisor:
         held: clear it, and the combinations from ``hold_at`` on wait until it is set again.
         hold_at: after so many combinations.
         trouble: what is raised in place of the answer.
+        can_foretell: whether there is a forecast of any combination.
         asked: configuration, budget and memory of each question.
         is_closed: whether it was told to end.
         rested: how often it was told to rest after a combination.
@@ -49,6 +50,7 @@ class FakeAdvisor:
 
     hold_at: int = 0
     trouble: Exception | None = None
+    can_foretell: bool = True
     held: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[RunSpec, int, DeviceMemory | None]] = field(default_factory=list)
     is_closed: bool = False
@@ -68,7 +70,7 @@ class FakeAdvisor:
         self.asked.append((spec, budget_bytes, on))
         if self.trouble is not None:
             raise self.trouble
-        points = points_of(spec, budget_bytes)
+        points = points_of(spec, budget_bytes) if self.can_foretell else []
         for done, point in enumerate(points, 1):
             if done > self.hold_at:
                 self.held.wait()
@@ -131,7 +133,9 @@ def advice_of(spec: RunSpec, budget_bytes: int, points: list[AdvicePoint]) -> Ad
         ),
         points=tuple(points),
         impossible=(IMPOSSIBLE,),
-        limits=(
+        limits=()
+        if not points
+        else (
             Limit(
                 key="data.batch_size",
                 title="Largest batch",

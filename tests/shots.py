@@ -65,7 +65,7 @@ def _advise(window: MainWindow, tab: OpenTab, budget: str) -> None:
     window.session.set_current(tab)
     window.commands["split"].setChecked(False)
     page = window.advice.page_of(tab)
-    page.head.field.setText(budget)
+    page.head.set_budget(budget)
     window.commands["advise"].setChecked(True)
     answered = QEventLoop()
     page.advice.changed.connect(lambda: page.advice.answer is not None and answered.quit())

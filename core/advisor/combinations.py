@@ -15,9 +15,11 @@ from typing import Any, Final, get_args
 from core.advisor.words import label_of
 from core.results.advice import Impossible
 from core.spec.declaration import Spec, declared_fields
+from core.spec.inner_segments import inner_segments
 from core.spec.mitigations import Checkpointing, Mitigation
 from core.spec.model import StackModel
 from core.spec.notices import notices
+from core.spec.placement import segments_of
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 from core.spec.workloads.alternative import Alternative
@@ -26,8 +28,14 @@ MOST: Final = 320
 """Combinations that are asked about at most, those of the fewest mitigations first."""
 
 _SEGMENTS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32)
-_INNER_SEGMENTS: Final = (2, 4, 8, 16)
+_INNER_SEGMENTS: Final = (2, 3, 4, 6, 8, 12, 16)
 _PARTS: Final = (1, 2, 4, 8, 16)
+_COMPILED: Final = ("compile", True)
+"""Known once it has run, and so said once."""
+
+_MOST_NUMBERS: Final = 1
+"""Numbers of parts are varied one at a time: beside another, each is best chosen by itself."""
+
 _BITS: Final = {"float64": 64, "float32": 32}
 """Number formats by how many bits they keep; all others keep fewer."""
 
@@ -161,8 +169,12 @@ def _exact(spec: RunSpec) -> Iterator[_Choice]:
         changed = _applied_way(spec, way)
         for others in _others(changed, _PARTS, _INNER_SEGMENTS):
             for checkpointing in _checkpointings(changed):
-                # What saves nothing by itself is not combined with others.
+                # What saves nothing by itself, or cannot be foretold, is not combined with others.
                 if _saves_once(changed, checkpointing) and (way or not _are_plain(others)):
+                    continue
+                if _COMPILED in others and (way or not _is_alone(_COMPILED, checkpointing, others)):
+                    continue
+                if _numbers(checkpointing) + _numbers(others) > _MOST_NUMBERS:
                     continue
                 yield _Choice(checkpointing, (*others, ("precision", kept)), way)
 
@@ -178,7 +190,7 @@ def _near(spec: RunSpec) -> Iterator[_Choice]:
         changed = _applied_way(spec, way)
         for others in _others(changed, (1,), ()):
             for checkpointing in _checkpointings(changed, ()):
-                if _saves_once(changed, checkpointing):
+                if _saves_once(changed, checkpointing) or _COMPILED in others:
                     continue
                 yield _Choice(checkpointing, (*others, ("precision", precision)), way)
 
@@ -233,6 +245,20 @@ def _checkpointings(
 
 def _saves_once(spec: RunSpec, checkpointing: tuple[tuple[str, Any], ...]) -> bool:
     return ("kind", _ONCE) in checkpointing and spec.workload.derivative_order > 1
+
+
+def _numbers(values: tuple[tuple[str, Any], ...]) -> int:
+    """How many numbers of parts are tried that are not the program's own choice."""
+    return sum(type(value) is int and value > 1 for _, value in values)
+
+
+def _is_alone(
+    value: tuple[str, Any],
+    checkpointing: tuple[tuple[str, Any], ...],
+    others: tuple[tuple[str, Any], ...],
+) -> bool:
+    rest = tuple(other for other in others if other != value)
+    return ("kind", "none") in checkpointing and _are_plain(rest)
 
 
 def _are_plain(others: tuple[tuple[str, Any], ...]) -> bool:
@@ -306,15 +332,18 @@ def _meaning(spec: RunSpec) -> object:
         return tuple(
             getattr(owner, field.name)
             for field in declared_fields(type(owner))
-            if field.takes_effect(owner, spec)
+            if field.takes_effect(owner, spec) and field.name != "inner_segments"
         )
 
-    checkpointing = spec.mitigation.checkpointing
-    return (
-        (checkpointing.kind, *effective(checkpointing)),
-        effective(spec.mitigation),
-        spec.workload,
-    )
+    return _cuts(spec), inner_segments(spec), effective(spec.mitigation), spec.workload
+
+
+def _cuts(spec: RunSpec) -> object:
+    """Where the layers are cut, whoever says so."""
+    kind = spec.mitigation.checkpointing.kind
+    if kind == "none" or not isinstance(spec.model, StackModel):
+        return kind
+    return kind, segments_of(spec)
 
 
 def _approximates(asked: RunSpec, spec: RunSpec, way: Alternative | None) -> str:
@@ -323,7 +352,7 @@ def _approximates(asked: RunSpec, spec: RunSpec, way: Alternative | None) -> str
         parts.append(way.approximates)
     precision = spec.mitigation.precision
     if precision != asked.mitigation.precision:
-        parts.append(f"in {precision}")
+        parts.append("partly in bfloat16" if precision == "autocast" else f"in {precision}")
     return ", ".join(parts)
 
 

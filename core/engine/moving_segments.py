@@ -1,9 +1,9 @@
 """Segments in forward mode: functions of numbers that have tangents, as functions of both.
 
-In torch a tensor whose tangent has a graph that saves the tensor is held until the level of
-tangents ends. So no such graph is made within a level that others may be in: not when a segment is
-first evaluated, and not for a gradient that carries tangents, which is differentiated once more in
-reverse instead.
+WORKAROUND: in torch 2.13 a tensor whose tangent has a graph that saves the tensor is held until the
+level of tangents ends. So no such graph is made within a level that others may be in: not when a
+segment is first evaluated, and not for a gradient that carries tangents, which is differentiated
+once more in reverse instead.
 """
 
 from __future__ import annotations
@@ -65,10 +65,14 @@ class Moving:
             tensors[i] = packed(tensors[i], tangent)
         return tensors
 
-    def others(self, arguments: Sequence[Tensor]) -> Moving:
-        """Other tensors of which the same ones have tangents."""
-        count = len(self.numbers)
-        return Moving(tuple(arguments[:count]), tuple(arguments[count:]), self.positions)
+    def alike(self) -> Callable[[Sequence[Tensor]], Moving]:
+        """Makes the same of other arguments; holds no tensor."""
+        count, positions = len(self.numbers), self.positions
+
+        def taken_apart(arguments: Sequence[Tensor]) -> Moving:
+            return Moving(tuple(arguments[:count]), tuple(arguments[count:]), positions)
+
+        return taken_apart
 
 
 def moves(tensor: Tensor | None) -> bool:

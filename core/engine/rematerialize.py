@@ -127,6 +127,7 @@ def _with_tangents(
     """A segment of which an input has a tangent, as one of the numbers and the tangents."""
     surroundings = Surroundings.of(tensors, random=random)
     inputs, name, again = Moving.of(tensors), name_of(function), recompute or function
+    apart = inputs.alike()
     with torch.no_grad(), surroundings.autocast_restored():
         returned = function(*inputs.together)
     outputs, is_single = Moving.of(_as_tuple(returned, name)), isinstance(returned, Tensor)
@@ -137,7 +138,7 @@ def _with_tangents(
 
     def evaluate_again(arguments: Sequence[Tensor]) -> tuple[Tensor, ...]:
         with a_level(), surroundings.restored():
-            outputs = Moving.of(_as_tuple(again(*inputs.others(arguments).together), name))
+            outputs = Moving.of(_as_tuple(again(*apart(arguments).together), name))
         refuse_captured_tensors(again, arguments, outputs.arguments)
         now = [(output.shape, output.dtype) for output in outputs.arguments]
         if now != kinds:
@@ -150,9 +151,9 @@ def _with_tangents(
 
     differentiable = [i for i, value in enumerate(values) if value.is_floating_point()]
     connected = _connect(
-        evaluate_again, differentiable, values, inputs.arguments, (inputs.others, evaluate_numbers)
+        evaluate_again, differentiable, values, inputs.arguments, (apart, evaluate_numbers)
     )
-    tensors = outputs.others([value for value in connected if value is not None]).together
+    tensors = outputs.alike()([value for value in connected if value is not None]).together
     return tensors[0] if is_single else tuple(tensors)
 
 

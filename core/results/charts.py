@@ -131,8 +131,11 @@ def form_of(chart: str) -> ChartForm:
 
 
 def reading_title(name: str) -> str:
-    """A reading's name as a table shows it: ``trace_estimate`` is ``Trace estimate``."""
+    """A reading's name as a table shows it: ``trace_estimate`` is ``Trace estimate``, and
+    ``compile_s`` is ``Compile, s``."""
     words = name.replace("_", " ")
+    if name.endswith("_s"):
+        words = f"{words[:-2]}, s"
     return words[:1].upper() + words[1:]
 
 

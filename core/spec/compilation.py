@@ -19,8 +19,8 @@ COMPILED_BUFFERS: Final = (
     "kernel temporaries, and there is one phase a call."
 )
 COMPUTED_ONCE: Final = (
-    "mitigation.compile: the compiler sees that what is computed again is the same and may keep "
-    "it instead, so that dropping it saves less memory than uncompiled, or none; measure both."
+    "mitigation.compile: compiled code computes again what was dropped, but early, so that this "
+    "takes time and saves less memory than uncompiled, or none; measure both."
 )
 
 

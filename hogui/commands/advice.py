@@ -130,7 +130,10 @@ class AdviceControls(QObject):
 
     def _ask(self, tab: OpenTab, budget_bytes: int) -> None:
         self._eager.discard(tab)
-        if not tab.problems:
+        if tab.problems:
+            self._adviser.stop(tab)
+            self._adviser.of(tab).refuse(tab.problems[0].sentence)
+        else:
             self._adviser.ask(tab, AdviceQuestion(tab.spec, budget_bytes, self._memory()))
 
     def _memory(self) -> DeviceMemory | None:

@@ -109,6 +109,11 @@ class AdviceHead(QWidget):
         if not self._is_own and budget_bytes is not None:
             self.field.setText(text_of_budget(budget_bytes))
 
+    def set_budget(self, text: str) -> None:
+        """As if somebody had typed this."""
+        self.field.setText(text)
+        self._edited()
+
     @property
     def trouble(self) -> str:
         """What is said to be wrong, empty where nothing is."""

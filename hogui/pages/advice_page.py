@@ -34,7 +34,7 @@ from hogui.plots.frame import frame_clock
 from hogui.plots.trade_off_plot import Dot, TradeOffPlot
 from hogui.session import MOST_TABS_AT_ONCE
 from hogui.splitter import Splitter
-from hogui.tab_advice import AdviceState, Proposal, TabAdvice
+from hogui.tab_advice import Proposal, TabAdvice
 from hogui.tables.advice_rows import Measured, advice_rows, kind_of
 from hogui.tables.advice_table import AdviceTable
 from hogui.tables.rows_model import RowsModel
@@ -74,13 +74,15 @@ class AdvicePage(QWidget):
         self.tab, self.advice = tab, advice
         self._measured: Measured = {}
         self._shown_impossible: tuple[Impossible, ...] | None = None
-        self._is_held = self._is_laid_out = False
+        self._is_held = self._is_laid_out = self._is_redrawing = False
         self._is_stale_picture = self._is_new_picture = True
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
         self._pause.timeout.connect(self._request_redraw)
         self._points: tuple[AdvicePoint, ...] = ()
+        self._chosen: set[str] = set()
+        """The labels of the combinations that are selected."""
         self._dot_rows: tuple[int, ...] = ()
         """The row of each point of the plot; a point without a time has a row only."""
         self._lay_out()
@@ -120,7 +122,7 @@ class AdvicePage(QWidget):
     def _changed(self) -> None:
         """The state is another one."""
         advice = self.advice
-        is_stale = advice.state is not AdviceState.IDLE and not advice.is_of(self.tab.spec)
+        is_stale = advice.question is not None and not advice.is_of(self.tab.spec)
         self.head.show_advice(advice, is_held=self._is_held, is_stale=is_stale)
         self.card.show_answer(advice.answer, self._measured)
         self._show_impossible(advice.answer.impossible if advice.answer is not None else ())
@@ -141,7 +143,7 @@ class AdvicePage(QWidget):
         """Brings plot and table up to date, once a frame at most."""
         if not self._is_stale_picture or not isValid(self):
             return
-        selected = {point.spec for point in self._chosen_points()}
+        self._is_redrawing = True
         self._points, advice = self.advice.points, self.advice
         answer, question = advice.answer, advice.question
         budget = question.budget_bytes if question is not None else 0
@@ -156,11 +158,9 @@ class AdvicePage(QWidget):
         first = next((point for point in self._points if not point.changes), None)
         self.plot.set_dots([self._dot(point, first, best) for _, point in timed])
         self.plot.set_budget(question.budget_bytes if question is not None else None)
-        if self._is_new_picture:
-            kept = [row for row, point in enumerate(self._points) if point.spec in selected]
-            self.table.select(kept)
-        self._is_stale_picture = self._is_new_picture = False
-        self._selection_changed()
+        self._select_again()
+        self._is_stale_picture = self._is_new_picture = self._is_redrawing = False
+        self._show_selection()
 
     def _dot(self, point: AdvicePoint, first: AdvicePoint | None, best: AdvicePoint | None) -> Dot:
         names = []
@@ -178,8 +178,11 @@ class AdvicePage(QWidget):
             details=partial(details_of, point, first),
         )
 
-    def _chosen_points(self) -> list[AdvicePoint]:
-        return [self._points[row] for row in self.table.selected() if row < len(self._points)]
+    def _select_again(self) -> None:
+        """What was chosen stays chosen, as soon as it is there again."""
+        rows = {row for row, point in enumerate(self._points) if point.label in self._chosen}
+        if rows != self.table.selected():
+            self.table.select(rows)
 
     def _show_impossible(self, impossible: tuple[Impossible, ...]) -> None:
         if impossible == self._shown_impossible:
@@ -193,11 +196,24 @@ class AdvicePage(QWidget):
         self._impossible_rows.set_rows(
             (capitalized(each.label), each.reason) for each in impossible
         )
-        self._impossible_table.resizeRowsToContents()
+        self._fit_impossible()
+
+    def _fit_impossible(self) -> None:
+        """As high as its rows, within reason."""
+        table = self._impossible_table
+        table.resizeRowsToContents()
+        rows = sum(table.rowHeight(row) for row in range(self._impossible_rows.rowCount()))
+        wanted = table.horizontalHeader().sizeHint().height() + rows + 2
+        table.setFixedHeight(min(wanted, _IMPOSSIBLE_HEIGHT))
 
     # What the user does.
 
     def _selection_changed(self) -> None:
+        if not self._is_redrawing:
+            self._chosen = {self._points[row].label for row in self.table.selected()}
+            self._show_selection()
+
+    def _show_selection(self) -> None:
         rows = self.table.selected()
         self.plot.select(frozenset(n for n, row in enumerate(self._dot_rows) if row in rows))
         count = len(rows)
@@ -290,9 +306,8 @@ class AdvicePage(QWidget):
         header = table.horizontalHeader()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.sectionResized.connect(lambda *_: table.resizeRowsToContents())
-        table.setFixedHeight(_IMPOSSIBLE_HEIGHT)
         self._impossible_table = table
+        header.sectionResized.connect(lambda *_: self._fit_impossible())
         self.impossible.add(table)
         return self.impossible
 

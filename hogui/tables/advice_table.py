@@ -28,14 +28,15 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 from typing_extensions import override
 
 from hogui.plots.point_marks import Kind, point_icon
-from hogui.tables.advice_rows import ANSWER, LABEL, NUMBERS, OF_RUNS, AdviceRows
+from hogui.tables.advice_rows import ANSWER, FITS, LABEL, NUMBERS, OF_RUNS, AdviceRows
 from hogui.tables.rows_model import ICON_SIDE, SORT_ROLE, Index, RowsModel
 from hogui.theme import GRID, Size, theme
 
 _ROW = 6 * GRID
-_LEAST_LABEL, _LEAST_ANSWER = 44 * GRID, 16 * GRID
+_LEAST_LABEL, _LEAST_ANSWER = 32 * GRID, 16 * GRID
+_LEAST_ROWS = 4
 _MEASURED = 3
-_ROOM = 20
+_ROOM, _ROOM_BESIDE_ICON = 16, 24
 """Pixels of a cell beside its text."""
 
 
@@ -95,6 +96,7 @@ class AdviceTable(QTableView):
         self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setWordWrap(False)
+        self.setMinimumHeight((_LEAST_ROWS + 1) * _ROW + 2 * GRID)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.verticalHeader().hide()
@@ -219,7 +221,7 @@ class AdviceTable(QTableView):
         longest = sorted({cell.text for cell in cells}, key=len)[-_MEASURED:]
         mark = ICON_SIDE + 6 if column == LABEL or any(cell.icon for cell in cells) else 0
         widest = max([widest, *(metrics.horizontalAdvance(text) + mark for text in longest)])
-        return widest + _ROOM
+        return widest + (_ROOM_BESIDE_ICON if column == FITS else _ROOM)
 
     def _add_actions(self) -> None:
         for text, keys, act in (

@@ -23,15 +23,15 @@ with torch.no_grad():
 """
 _PRODUCT = """
 import sys, torch
+from core.engine.compiling import computation
 from core.engine.problem import prepare
-from core.engine.workloads import compute
 from core.measure.memory.allocator import allocator_peak
 from core.measure.timing.clock import Clock
 from core.spec.run import RunSpec
 spec = RunSpec.from_json(open(sys.argv[1], encoding="utf-8").read())
 torch.set_num_threads(spec.measure.threads)
 problem = prepare(spec, torch.device("cpu"))
-def execute(recorder): return compute(problem, recorder)
+execute = computation(problem)
 def peak(): return allocator_peak(problem.device, execute, problem.reset).peak_bytes
 clock = Clock(problem.device, problem.reset, execute)
 def seconds(): return clock.once()[0]

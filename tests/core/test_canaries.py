@@ -7,13 +7,18 @@ third derivatives of norms are in ``engine/test_norms.py``, sparse gradients in
 """
 
 import functools
+import gc
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.autograd.profiler import profile
 from torch.func import functional_call  # noqa: TID251 - it is what the fault is in
 from torch.nn import functional
@@ -334,3 +339,40 @@ def test_that_a_compiled_loss_still_has_no_second_derivative(
     assert torch.autograd.grad(gradient.sum(), x, allow_unused=True, retain_graph=True) == (None,)
     with pytest.raises(RuntimeError, match="does not currently support double backward"):
         gradient.sum().backward()
+
+
+@pytest.fixture
+def scaled_sum() -> Iterator[Callable[..., Tensor]]:
+    """A sum with a factor beside a product of matrices, compiled by inductor."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield torch.compile(lambda w, a, b: torch.add(w, a @ b, alpha=-0.5))
+    torch.compiler.reset()
+
+
+def test_that_inductor_still_forgets_the_factor_of_a_sum_with_a_product_of_matrices(
+    scaled_sum: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Why ``core.engine.compiling.tracing`` and the script write it as a product and a sum; as
+    pytorch/pytorch#167313, which is about ``addmm``."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    w, a, b = torch.randn(4, 6), torch.randn(4, 9), torch.randn(9, 6)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found = scaled_sum(w, a, b)
+
+    assert torch.allclose(found, w + a @ b, atol=1e-5)
+    assert not torch.allclose(found, w - 0.5 * (a @ b), atol=1e-2)
+
+
+def test_that_a_tensor_is_still_held_by_the_graph_of_its_tangent() -> None:
+    """So the graph of a segment, dropped within a level of tangents, is there until its end."""
+    x = torch.ones(3, requires_grad=True)
+
+    with forward_ad.dual_level():
+        output = torch.tanh(forward_ad.make_dual(x, torch.ones(3)))
+        held = weakref.ref(output)
+        del output
+        gc.collect()
+        assert held() is not None
+    assert held() is None

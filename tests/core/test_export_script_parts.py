@@ -1,11 +1,18 @@
 """The printed script computes a batch in parts, and in coarser formats, as the product does."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from core.engine.problem import prepare
+from core.engine.recorder import Silent
+from core.engine.workloads import compute
 from core.export.script import script
-from tests.core.test_export_script import assert_same, spec_of
+from core.spec.run import RunSpec
+from tests.core.test_export_script import CPU, assert_same, module, spec_of
 
 WORKLOADS: list[dict[str, Any]] = [
     {"kind": "nested_gradient", "order": 1},
@@ -105,3 +112,48 @@ def test_that_its_parts_stand_at_the_top_beside_the_format() -> None:
     assert "PARTS = 3\n" in text
     assert "@torch.autocast(DEVICE.type, torch.bfloat16)\ndef loss(p, x, y):" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    "mitigation",
+    [{"precision": "autocast"}, {"precision": "bfloat16", "accumulation": 3}],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "workload",
+    [
+        {"kind": "nested_gradient", "order": 2},
+        {"kind": "hvp", "vectors": 2, "mode": "finite_difference"},
+        {"kind": "newton", "method": "cg"},
+        {"kind": "adversarial"},
+    ],
+    ids=str,
+)
+def test_that_a_module_of_ones_own_is_computed_alike(
+    workload: dict[str, Any], mitigation: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from torch import nn\n"
+        "def model():\n"
+        "    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Dropout(0.3), nn.Linear(5, 3))\n",
+        encoding="utf-8",
+    )
+    document = {
+        "device": "cpu",
+        "model": {"kind": "python", "file": str(file), "input_shape": [4]},
+        "data": {"kind": "synthetic", "batch_size": 7},
+        "loss": "cross_entropy",
+        "workload": workload,
+        "mitigation": mitigation,
+    }
+    spec = RunSpec.from_json(json.dumps(document))
+    problem, found = prepare(spec, CPU), module(spec)
+    problem.reset()
+    computed = compute(problem, Silent())
+    found["reset"]()
+    loss, result = found["compute"]()
+
+    assert torch.equal(loss, computed.loss)
+    for ours, theirs in zip(computed.result.values(), result, strict=True):
+        assert torch.equal(ours, theirs)

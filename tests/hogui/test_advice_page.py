@@ -28,6 +28,7 @@ from tests.fake_core import DEVICES, FakeCore
 Finish = Callable[[OpenTab], None]
 OpenWindow = Callable[..., MainWindow]
 ROOMY, TIGHT = "1 GiB", "70 MiB"
+TORCH = {"mitigation.checkpointing.kind": "torch"}
 
 
 @pytest.fixture
@@ -172,6 +173,21 @@ def test_that_a_configuration_that_cannot_run_is_not_advised_on(open_window: Ope
     )
     assert tab.problems
     assert not action.isEnabled()
+
+
+def test_that_settings_that_went_wrong_meanwhile_are_named_in_place(
+    open_window: OpenWindow, qtbot: object
+) -> None:
+    window = open_window()
+    tab, page = _current(window), _advise(window, TIGHT, qtbot)
+    tab.edit(tab.spec.with_changes({"mitigation.checkpointing.segments": 999} | TORCH))
+    page.head.button.click()
+    assert page.head.trouble == tab.problems[0].sentence
+    assert page.head.button.text() == "Advise"
+    tab.undo()
+    page.head.button.click()
+    qtbot.waitUntil(lambda: page.advice.state is AdviceState.DONE)
+    assert not page.head.trouble
 
 
 # While it waits.
@@ -341,6 +357,18 @@ def test_that_where_nothing_fits_the_nearest_and_what_is_missing_are_named(
     assert page.card.reason_label.text() == "The nearest needs 31 MiB more."
     assert not page.card.open_button.isVisible()
     assert not page.card.measure_button.isVisible()
+
+
+def test_that_where_nothing_can_be_foretold_the_reason_stands_in_the_card(
+    open_window: OpenWindow, qtbot: object
+) -> None:
+    window = open_window(advisor=FakeAdvisor(can_foretell=False))
+    page = _open_page(window)
+    qtbot.waitUntil(lambda: page.advice.state is AdviceState.DONE)
+    assert page.card.headline_label.text() == "Nothing could be foretold"
+    assert page.card.reason_label.text() == IMPOSSIBLE.reason
+    assert page.head.progress_label.text() == "1 cannot work"
+    assert page.plot.empty_sentence() is not None
 
 
 def test_that_an_approximation_that_fits_is_told_apart(

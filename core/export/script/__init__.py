@@ -60,7 +60,7 @@ def script(spec: RunSpec) -> str:
 def _tools(spec: RunSpec, body: str) -> Iterator[str]:
     """The functions that the rest calls."""
     if re.search(r"\brematerialize\(", body):
-        yield REMATERIALIZE
+        yield REMATERIALIZE[spec.workload.derivation.tangents]
     if re.search(r"\breplayed\(", body):
         yield REPLAYED_ON_CPU if spec.device == "cpu" else REPLAYED
 

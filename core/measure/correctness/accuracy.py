@@ -63,13 +63,13 @@ def accuracy(spec: RunSpec, device: torch.device | None = None) -> Accuracy | No
     is_fine = spec.mitigation.precision == _FINE
     if spec.is_own_step or on.type == "mps" or (is_fine and not spec.workload.approximates):
         return None
-    copy = whole_or_reduced(spec)
-    if copy is None:
-        return None
     try:
+        copy = whole_or_reduced(spec)
+        if copy is None:
+            return None
         with same_random_numbers_afterwards(on), torch.enable_grad():
             return Accuracy(dict(_readings(spec, copy, on)), copy.extent)
-    except RuntimeError:  # a copy that fails is no reason to lose the run's figures
+    except Exception:  # a copy that fails is no reason to lose the figures; the check says why
         return None
 
 

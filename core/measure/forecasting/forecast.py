@@ -53,6 +53,11 @@ _SMALLER_MASKS = (
     "peak may be too high by the difference, and whether it fits is not said."
 )
 
+_OTHER_FORMATS = (
+    "Autocast leaves other operations in 32 bits on CUDA than here, so the peak may be off either "
+    "way, and whether it fits is not said."
+)
+
 _MOST_KEPT = 64
 """Predictions that are kept, the last ones."""
 
@@ -122,9 +127,13 @@ class Forecaster:
             return Outlook(forecast=None, absent=str(reason))
         reasons = [*work.reasons(forecast)]
         memory = on or _here(device)
-        bound = not (foreign and spec.model.is_random)
-        if not bound:
+        bound = True
+        if foreign and spec.model.is_random:
+            bound = False
             reasons.append(_SMALLER_MASKS)
+        if foreign and spec.mitigation.precision == "autocast":
+            bound = False
+            reasons.append(_OTHER_FORMATS)
         if memory is not None:
             forecast = _fitted(forecast, memory, bound=bound)
         if forecast.fits is False and spec.workload.instead:

@@ -7,6 +7,7 @@ import pytest
 
 from core.advisor import combinations
 from core.spec.mitigations import Checkpointing
+from core.spec.placement import segments_of
 from core.spec.presets import preset, presets
 from core.spec.run import RunSpec
 from tests.core.advisor.costs import META, NESTED
@@ -75,11 +76,27 @@ def test_that_a_single_layer_is_nothing_to_cut() -> None:
 
 
 def test_that_what_does_not_go_together_is_impossible_with_the_specs_sentence() -> None:
-    found = combinations(preset("hvp-conv").spec)
-    assert any(
-        '"rematerialize" was given, which carries no tangents' in one.reason
-        for one in found.impossible
-    )
+    found = combinations(preset("newton-digits").spec)
+    assert any(one.reason.startswith("mitigation.") for one in found.impossible)
+    kept = [one.reason for one in found.impossible if "accumulation" in one.reason]
+    assert len(kept) <= 1
+
+
+def test_that_what_a_compiled_run_costs_is_asked_once() -> None:
+    for spec in (NESTED, META, preset("hvp-conv").spec):
+        assert sum(one.spec.mitigation.compile for one in combinations(spec).possible) == 1
+
+
+def test_that_a_number_of_segments_that_cuts_where_auto_does_is_no_other_combination() -> None:
+    even = NESTED.with_changes({"mitigation.checkpointing.kind": "rematerialize"})
+    cuts = [
+        segments_of(one.spec)
+        for one in combinations(even).possible
+        if one.spec.mitigation.checkpointing.kind == "rematerialize"
+        and one.mitigations == 1
+        and not one.approximates
+    ]
+    assert len(set(cuts)) == len(cuts) > 5
 
 
 @pytest.mark.parametrize(

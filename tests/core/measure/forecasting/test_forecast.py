@@ -232,6 +232,19 @@ def test_that_kernels_are_kept_apart_by_device_and_threads() -> None:
     assert made == [("cpu", 1), ("cpu", 2)]
 
 
+def test_that_autocast_on_another_device_is_not_said_to_fit_or_not() -> None:
+    device = DeviceMemory(name="RTX 4090", total_bytes=1, cuda=True)
+    spec = run_of(
+        [{"kind": "linear", "out_features": 4}], [3], mitigation={"precision": "autocast"}
+    )
+
+    told = FORECASTER.outlook(spec, device).forecast
+
+    assert told is not None
+    assert told.fits is None
+    assert any(reason.startswith("Autocast leaves other operations") for reason in told.reasons)
+
+
 def test_that_foreign_books_take_whole_blocks_for_every_storage() -> None:
     plain, whole = predict(SPEC, CPU), predict(SPEC, CPU, CUDA_BLOCK_BYTES)
     assert len(plain.blocks) == len(whole.blocks)
