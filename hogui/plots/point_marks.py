@@ -62,6 +62,7 @@ _SHAPES = {
     Kind.APPROXIMATES: ("t1", False),
     Kind.TOO_LARGE_APPROXIMATION: ("t1", True),
 }
+_NEAR = 3 * GRID
 SIDE = 9
 """Pixels of a point."""
 
@@ -127,7 +128,9 @@ def paint_names(
             return inf
         crosses = line is not None and box.top() < line < box.bottom()
         others = sum(box.intersects(other) for other in taken)
-        return 8 * others + 2 * crosses + sum(box.contains(place) for place in places)
+        # Beside another point it would be read as that one's name.
+        near = box.adjusted(-_NEAR, -GRID, _NEAR, GRID)
+        return 8 * others + 2 * crosses + sum(near.contains(place) for place in places)
 
     for name, place in zip(names, places, strict=True):
         if name and area.contains(place):
