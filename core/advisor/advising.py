@@ -38,6 +38,7 @@ def advise(
     *,
     settle: Settle | None = None,
     most: int = MOST,
+    grow: bool = True,
 ) -> Iterator[Advising | Advice]:
     """Foretells every sensible combination and says which to take.
 
@@ -47,6 +48,7 @@ def advise(
         ask: forecasts.
         settle: measures the points that may be the fastest; without it the forecast decides.
         most: how many combinations are asked about at most.
+        grow: whether the largest batch, most inner steps and highest order are searched.
 
     Yields:
         An Advising for every point, in the order of the answers, and for what is done after them;
@@ -72,7 +74,7 @@ def advise(
     taken = fastest(candidates, simplicity)
     known: tuple[Limit, ...] = ()
     grown = taken or min(points, key=lambda point: needed_bytes(point.forecast), default=None)
-    if grown is not None:
+    if grow and grown is not None:
         yield asking.doing("searching the largest that fit")
         for so_far in limits(grown.spec, grown.forecast, budget_bytes, ask):
             known = so_far

@@ -352,7 +352,7 @@ def _approximates(asked: RunSpec, spec: RunSpec, way: Alternative | None) -> str
         parts.append(way.approximates)
     precision = spec.mitigation.precision
     if precision != asked.mitigation.precision:
-        parts.append(f"in {precision}")
+        parts.append("partly in bfloat16" if precision == "autocast" else f"in {precision}")
     return ", ".join(parts)
 
 

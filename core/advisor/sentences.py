@@ -103,7 +103,8 @@ def _approximations(points: Sequence[AdvicePoint], asked: AdvicePoint) -> Iterat
         or (_factor(point, asked) or 1.0) < 1.0
     ]
     for point in sorted(saving, key=lambda point: needed_bytes(point.forecast)):
-        yield (f"Not the same answer: {point.label} ({point.approximates}), {costs(point, asked)}.")
+        near = "" if point.approximates == point.label else f" ({point.approximates})"
+        yield f"Not the same answer: {point.label}{near}, {costs(point, asked)}."
 
 
 def saves_nothing(spec: RunSpec, plain: AdvicePoint, point: AdvicePoint) -> str:

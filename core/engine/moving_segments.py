@@ -1,9 +1,9 @@
 """Segments in forward mode: functions of numbers that have tangents, as functions of both.
 
-In torch a tensor whose tangent has a graph that saves the tensor is held until the level of
-tangents ends. So no such graph is made within a level that others may be in: not when a segment is
-first evaluated, and not for a gradient that carries tangents, which is differentiated once more in
-reverse instead.
+WORKAROUND: in torch 2.13 a tensor whose tangent has a graph that saves the tensor is held until the
+level of tangents ends. So no such graph is made within a level that others may be in: not when a
+segment is first evaluated, and not for a gradient that carries tangents, which is differentiated
+once more in reverse instead.
 """
 
 from __future__ import annotations

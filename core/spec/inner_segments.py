@@ -13,21 +13,15 @@ what Revolve (Griewank and Walther 2000) does where each step is walked twice at
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
-from typing import Final
 
+from core.spec.layers.kept import kept_and_output
 from core.spec.mitigations import IN_SEGMENTS
 from core.spec.model import StackModel
+from core.spec.placement import segments_of
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml, head_of
-
-_NOT_KEPT: Final = frozenset({"flatten"})
-_KEPT_ONCE: Final = frozenset(
-    {"linear", "conv1d", "conv2d", "embedding", "relu", "leaky_relu", "dropout"}
-)
-"""Kinds whose graph keeps one tensor of the size of the output: itself, or the gradient by it."""
-_COPIES: Final = 2
-"""How many such tensors others keep: the output, and the gradient by it."""
 
 
 def inner_segments(spec: RunSpec) -> tuple[int, ...]:
@@ -83,18 +77,15 @@ def adapted_numbers(spec: RunSpec) -> int:
 def graph_numbers(spec: RunSpec) -> int:
     """About how many numbers the graph of an inner step's gradient keeps beside the weights.
 
-    Counted from shapes; bytes in the ratio to those of the weights are all that matters.
+    Of rematerialized layers these are the tensors between segments and the gradients by them.
     """
-    workload, first = spec.workload, _first_adapted(spec)
+    workload, first, rows = spec.workload, _first_adapted(spec), spec.model.trace()
     assert isinstance(workload, Maml)
-    kept = 0
-    for place, row in spec.model.outline():
-        kind = row.layer.kind
-        if place[0] < first or row.layer.parts or kind in _NOT_KEPT:
-            continue
-        copies = 1 if kind in _KEPT_ONCE else _COPIES
-        kept += copies * row.layer.held_numbers(row.input_shape or (), 1)
-    return workload.support * kept
+    kept = kept_and_output(rows[first:], 2)
+    if spec.mitigation.checkpointing.kind == "rematerialize":
+        borders = [segment.start for segment in segments_of(spec) if segment.start > first]
+        kept = 2.0 * sum(math.prod(rows[place].input_shape or ()) for place in borders)
+    return round(workload.support * kept)
 
 
 def _first_adapted(spec: RunSpec) -> int:

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from core.spec.accumulation import part_sizes
 from core.spec.layers import LayerRow
 from core.spec.layers.kept import kept_by_length
 from core.spec.model import StackModel
@@ -55,7 +56,7 @@ def segments_of(spec: RunSpec) -> Runs:
     examples = (
         max(workload.support, workload.query)
         if isinstance(workload, Maml)
-        else spec.data.batch_size
+        else part_sizes(spec.data.batch_size, spec.mitigation.accumulation)[0]
     )
     weighed = not workload.by_inputs
     return placed(model, examples, order, workload.graphs(spec.mitigation), weighed=weighed)

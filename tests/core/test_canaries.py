@@ -7,7 +7,9 @@ third derivatives of norms are in ``engine/test_norms.py``, sparse gradients in
 """
 
 import functools
+import gc
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.autograd.profiler import profile
 from torch.func import functional_call  # noqa: TID251 - it is what the fault is in
 from torch.nn import functional
@@ -360,3 +363,16 @@ def test_that_inductor_still_forgets_the_factor_of_a_sum_with_a_product_of_matri
 
     assert torch.allclose(found, w + a @ b, atol=1e-5)
     assert not torch.allclose(found, w - 0.5 * (a @ b), atol=1e-2)
+
+
+def test_that_a_tensor_is_still_held_by_the_graph_of_its_tangent() -> None:
+    """So the graph of a segment, dropped within a level of tangents, is there until its end."""
+    x = torch.ones(3, requires_grad=True)
+
+    with forward_ad.dual_level():
+        output = torch.tanh(forward_ad.make_dual(x, torch.ones(3)))
+        held = weakref.ref(output)
+        del output
+        gc.collect()
+        assert held() is not None
+    assert held() is None

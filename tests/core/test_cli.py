@@ -342,7 +342,7 @@ def test_that_a_folder_that_cannot_be_made_is_refused_before_the_run(
 def test_that_an_unknown_command_is_answered_with_those_there_are(capsys: Output) -> None:
     said = refused(capsys, "mesure")
     assert said == (
-        "mesure is not a command; commands: run, forecast, check, orders, compare, script, "
+        "mesure is not a command; commands: run, forecast, check, advise, orders, compare, script, "
         "presets, devices, history, export."
     )
 
@@ -416,8 +416,8 @@ def test_that_help_and_version_are_no_errors(capsys: Output) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     present = ("run", "forecast", "check", "compare", "script", "presets", "devices", "history")
-    assert all(name in text for name in (*present, "export"))
-    for absent in ("sweep", "advise", "--html"):
+    assert all(name in text for name in (*present, "export", "advise"))
+    for absent in ("sweep", "--html"):
         assert absent not in text
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"hogui {__version__}"

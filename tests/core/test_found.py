@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-import core.runner as runner_module
+import core.measure.compiling as compiling_module
+import core.outlook as outlook_module
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
@@ -57,7 +58,7 @@ def test_that_a_tensor_that_is_kept_is_a_leak_with_its_origin(
             kept.append(torch.ones(KEPT_BYTES // 4))
         return computed
 
-    monkeypatch.setattr(runner_module, "compute", leaking)
+    monkeypatch.setattr(compiling_module, "compute", leaking)
     (sentence,) = leaks(finish())
     assert sentence == (
         f"{KEPT_BYTES:,} bytes outlived the workload, which is a leak: {KEPT_BYTES:,} bytes of "
@@ -81,7 +82,7 @@ def test_that_a_reference_cycle_is_called_one(monkeypatch: pytest.MonkeyPatch) -
             Node(torch.ones(KEPT_BYTES // 4))
         return computed
 
-    monkeypatch.setattr(runner_module, "compute", cyclic)
+    monkeypatch.setattr(compiling_module, "compute", cyclic)
     (sentence,) = leaks(finish())
     assert sentence.startswith(f"{KEPT_BYTES:,} bytes outlived the workload until Python's garbage")
     assert "reference cycle" in sentence
@@ -144,7 +145,7 @@ def test_that_a_forecast_that_is_there_is_not_made_again(monkeypatch: pytest.Mon
     def made_again(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(runner_module.forecaster, "outlook", made_again)
+    monkeypatch.setattr(outlook_module.forecaster, "outlook", made_again)
     marked = first.model_copy(update={"memory_name": "handed over"})
     result = finish(forecast=marked)
     assert result.forecast == marked
@@ -157,7 +158,7 @@ def test_that_a_run_that_ends_early_says_why_figures_are_absent(
     def broken(*_: object) -> Computed:
         raise RuntimeError("the operation is broken")
 
-    monkeypatch.setattr(runner_module, "compute", broken)
+    monkeypatch.setattr(compiling_module, "compute", broken)
     *_, last = run(SPEC)
     assert isinstance(last, Finished)
     result = last.result
@@ -171,8 +172,8 @@ def test_that_a_run_that_ends_early_says_why_figures_are_absent(
 def test_that_a_run_refused_beforehand_has_no_figure_and_every_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tiny = runner_module.describe(torch.device("cpu")).model_copy(update={"available_bytes": 10})
-    monkeypatch.setattr(runner_module, "describe", lambda _: tiny)
+    tiny = outlook_module.describe(torch.device("cpu")).model_copy(update={"available_bytes": 10})
+    monkeypatch.setattr(outlook_module, "describe", lambda _: tiny)
     *_, last = run(SPEC)
     assert isinstance(last, Finished)
     assert last.result.outcome is Outcome.OUT_OF_MEMORY

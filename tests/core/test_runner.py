@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-import core.runner as runner_module
+import core.measure.compiling as compiling_module
+import core.outlook as outlook_module
 from core.results.device import Device
 from core.results.events import Event, Finished, MemorySamples, PhaseStarted, Repetition, Started
 from core.results.measurement import Measurement
@@ -197,7 +198,7 @@ def test_that_what_cannot_fit_is_refused_before_it_is_allocated_and_can_be_force
     monkeypatch,
 ) -> None:
     small = Device(name="cpu", title="c", memory_bytes=1000, available_bytes=1000)
-    monkeypatch.setattr(runner_module, "describe", lambda _: small)
+    monkeypatch.setattr(outlook_module, "describe", lambda _: small)
     events, refused = finish(spec())
     assert refused.outcome is Outcome.OUT_OF_MEMORY
     assert refused.error is not None
@@ -232,7 +233,7 @@ def test_that_every_way_of_running_out_of_memory_is_known(monkeypatch, error) ->
     def without_room(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(runner_module, "compute", without_room)
+    monkeypatch.setattr(compiling_module, "compute", without_room)
     _, result = finish(spec())
     assert result.outcome is Outcome.OUT_OF_MEMORY
     assert (result.error or "").startswith(str(error).splitlines()[0])
@@ -242,7 +243,7 @@ def test_that_an_operation_that_raises_is_a_failed_run_with_its_sentence(monkeyp
     def broken(*_: object) -> None:
         raise RuntimeError("derivative for aten::cdist is not implemented\nstack follows")
 
-    monkeypatch.setattr(runner_module, "compute", broken)
+    monkeypatch.setattr(compiling_module, "compute", broken)
     _, result = finish(spec())
     assert result.outcome is Outcome.FAILED
     assert result.error == "derivative for aten::cdist is not implemented."

@@ -16,7 +16,7 @@ from core.measure.forecasting.few_steps import (
     moved,
     phases_of,
 )
-from core.measure.forecasting.few_units import Foretold
+from core.measure.forecasting.seen import Seen
 from core.results.forecast import Forecast
 from core.spec.inner_segments import inner_segments, is_cut
 from core.spec.placement import segments_of
@@ -27,8 +27,8 @@ AT_MOST = 60
 """Inner steps that are followed one by one at most."""
 
 
-Predict = Callable[[RunSpec, Excerpt], Foretold]
-"""One prediction of an excerpt of a spec."""
+Predict = Callable[[RunSpec, Excerpt], Seen]
+"""One prediction of as much of a spec as an excerpt says."""
 
 
 def from_few_loops(spec: RunSpec, workload: Maml, predict: Predict) -> Forecast:
@@ -48,8 +48,9 @@ def from_few_loops(spec: RunSpec, workload: Maml, predict: Predict) -> Forecast:
     def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        excerpt = Excerpt(runs=runs, segments=segments)
-        seen = predict(spec.model_copy(update={"workload": few}), excerpt)
+        seen = predict(
+            spec.model_copy(update={"workload": few}), Excerpt(runs=runs, segments=segments)
+        )
         exact = exact and not seen.report.unknown
         prefix = f"task {tasks}: " if tasks > 1 else ""
         return Short.of(seen.report, seen.seconds, prefix)

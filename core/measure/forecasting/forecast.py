@@ -62,7 +62,6 @@ _MOST_KEPT = 64
 """Predictions that are kept, the last ones."""
 
 _AT_ONCE = 4
-
 _TOO_MANY = (
     "What an inner step holds does not grow evenly with the steps, and there are too many of them "
     "to follow each."

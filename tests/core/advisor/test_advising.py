@@ -182,3 +182,10 @@ def test_that_torchs_checkpointing_is_left_out_with_figures_where_it_saves_nothi
     assert "first gradient only, and there are 2 here: it needs 2.15 MiB, 1.95 without." in why
     first_order = advised(NESTED.with_changes({"workload.order": 1}), PLENTY)
     assert any(one.label.startswith("torch's") for one in first_order.points)
+
+
+def test_that_without_growing_nothing_larger_is_asked_about() -> None:
+    ask = Told()
+    advice = advised(NESTED, PLENTY, ask, grow=False)
+    assert advice.limits == ()
+    assert {spec.data.batch_size for spec in ask.asked} == {NESTED.data.batch_size}

@@ -19,6 +19,7 @@ from core.engine.computed import Computed
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Silent
 from core.engine.workloads import compute
+from core.spec.mitigations import INNER_LOOPS
 from core.spec.run import RunSpec
 
 CPU = torch.device("cpu")
@@ -113,6 +114,29 @@ def normed() -> tuple[Problem, Compiled]:
 def test_that_the_graph_of_a_workload_computes_what_the_engine_does(name: str) -> None:
     problem = prepare(spec_of(WORKLOADS[name], TANH), CPU)
     tolerance = 1e-7 if "differences" in name else 1e-11
+    assert_same(interpreted(traced(problem)), eager(problem), tolerance)
+
+
+@pytest.mark.parametrize("inner_loop", [name for name in INNER_LOOPS if name != "standard"])
+def test_that_the_graph_of_a_mitigated_inner_loop_computes_the_same(inner_loop: str) -> None:
+    problem = prepare(spec_of(MAML, TANH, **{"mitigation.inner_loop": inner_loop}), CPU)
+    assert_same(interpreted(traced(problem)), eager(problem))
+
+
+@pytest.mark.parametrize(
+    ("mitigation", "tolerance"),
+    [
+        ({"checkpointing.kind": "rematerialize"}, 1e-11),
+        ({"accumulation": 2}, 1e-11),
+        ({"precision": "autocast"}, 1e-4),
+        ({"precision": "bfloat16"}, 1e-2),
+    ],
+)
+def test_that_the_graph_of_a_mitigated_computation_computes_the_same(
+    mitigation: dict[str, Any], tolerance: float
+) -> None:
+    changes = {f"mitigation.{key}": value for key, value in mitigation.items()}
+    problem = prepare(spec_of({"kind": "nested_gradient", "order": 2}, TANH, **changes), CPU)
     assert_same(interpreted(traced(problem)), eager(problem), tolerance)
 
 

@@ -20,6 +20,7 @@ from core.spec.mitigations import IN_SEGMENTS, INNER_LOOPS
 from core.spec.run import RunSpec
 from tests import oracles
 from tests.core.engine.test_nested_gradient import Listening
+from tests.core.measure.memory.exactness import forecast
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-12
@@ -220,15 +221,21 @@ def test_that_sizes_counted_from_shapes_are_those_that_a_step_adds(net: str) -> 
     assert 4 * graph_numbers(spec) + weights == pytest.approx(per_step, rel=0.3)
 
 
+@pytest.mark.parametrize("checkpointing", ["none", "rematerialize"])
 @pytest.mark.parametrize("net", WIDE)
 @pytest.mark.parametrize("inner_loop", IN_SEGMENTS)
 def test_that_auto_needs_hardly_more_than_the_best_number_of_runs(
-    inner_loop: str, net: str
+    inner_loop: str, net: str, checkpointing: str
 ) -> None:
     steps = 15
-    peaks = [peak_of(sized(net, inner_loop, steps, runs)) for runs in range(1, steps + 1)]
 
-    assert peak_of(sized(net, inner_loop, steps)) <= 1.1 * min(peaks)
+    def foretold(segments: int | str) -> int:
+        spec = sized(net, inner_loop, steps, segments)
+        found = forecast(spec.with_value("mitigation.checkpointing.kind", checkpointing))
+        assert found.exact
+        return found.peak_bytes
+
+    assert foretold("auto") <= 1.1 * min(map(foretold, range(1, steps + 1)))
 
 
 @pytest.mark.parametrize("net", WIDE)

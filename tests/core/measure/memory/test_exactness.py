@@ -182,7 +182,6 @@ PRODUCTS = [
     ("reverse_over_reverse", "mse", "none", True),
     ("forward_over_reverse", "cross_entropy", "torch", False),
     ("forward_over_reverse", "mse", "none", False),
-    ("forward_over_reverse", "cross_entropy", "rematerialize", False),
     ("reverse_over_forward", "cross_entropy", "none", False),
     ("reverse_over_forward", "mse", "rematerialize", False),
     ("finite_difference", "mse", "torch", False),
@@ -196,14 +195,27 @@ def test_that_hessian_vector_products_are_foretold_to_the_byte(kind: str) -> Non
         workload = {"kind": "hvp", "mode": mode, "vectors": 2, "batched": batched}
         mitigation = {"checkpointing": {"kind": checkpointing}}
         # While a mode watches, torch adds up the tangents of its norms out of place: a little more
-        # on the way forward, far from the peak; not so far where segments keep no graph there.
-        moving = mode in ("forward_over_reverse", "reverse_over_forward")
-        if moving and checkpointing == "rematerialize" and kind in NORMS:
-            continue
+        # on the way forward, far from the peak.
         but = ("forward",) if mode == "forward_over_reverse" and kind in NORMS else ()
         assert_foretold_to_the_byte(
             run_of(layers, shape, loss=loss, workload=workload, mitigation=mitigation), but=but
         )
+
+
+@pytest.mark.parametrize("kind", ["linear", "relu", "layer_norm"])
+def test_that_gradients_with_tangents_through_segments_are_foretold_on_the_safe_side(
+    kind: str,
+) -> None:
+    """While a mode watches, torch adds up more of them out of place, near the peak too."""
+    shape, layers = STACKS[kind]
+    workload = {"kind": "hvp", "mode": "forward_over_reverse", "vectors": 2}
+    mitigation = {"checkpointing": {"kind": "rematerialize"}}
+    spec = run_of(layers, shape, workload=workload, mitigation=mitigation, loss="cross_entropy")
+
+    told, seen = forecast(spec), watched(spec)
+
+    assert told.peak_bytes == seen.report.peak_bytes
+    assert seen.allocator.peak_bytes <= told.peak_bytes <= 1.15 * seen.allocator.peak_bytes
 
 
 HESSIANS = [
