@@ -14,7 +14,6 @@ import psutil
 from core.isolation.forecaster import Forecaster
 from core.isolation.nursery import NotReady, Nursery
 from core.results.forecast import DeviceMemory, Outlook
-from core.spec.declaration import InvalidSpec
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
@@ -84,10 +83,10 @@ class Forecasters:
         self,
         specs: Sequence[RunSpec],
         places: deque[int],
-        put: Callable[[Forecaster, RunSpec], Outlook | InvalidSpec],
+        put: Callable[[Forecaster, RunSpec], Outlook],
     ) -> Iterator[tuple[int, Outlook]]:
         lock, count = Lock(), len(places)
-        answers: queue.SimpleQueue[tuple[int, Outlook | InvalidSpec]] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[tuple[int, Outlook | Exception]] = queue.SimpleQueue()
 
         def next_for(number: int) -> int | None:
             with lock:
@@ -97,7 +96,10 @@ class Forecasters:
 
         def work(number: int, child: Forecaster) -> None:
             while (place := next_for(number)) is not None:
-                answers.put((place, put(child, specs[place])))
+                try:
+                    answers.put((place, put(child, specs[place])))
+                except Exception as error:  # else whoever waits for this answer waits for ever
+                    answers.put((place, error))
 
         threads = [
             Thread(target=work, args=(number, child), name=f"forecasts-{number}", daemon=True)
@@ -108,7 +110,7 @@ class Forecasters:
         try:
             for _ in range(count):
                 place, answer = answers.get()
-                if isinstance(answer, InvalidSpec):
+                if isinstance(answer, Exception):
                     raise answer
                 yield place, answer
         finally:
@@ -141,10 +143,8 @@ def _answer(
     on: DeviceMemory | None,
     learn_s: float,
     loads_files: bool,
-) -> Outlook | InvalidSpec:
+) -> Outlook:
     try:
         return child.ask(spec, on, learn_s, loads_files=loads_files, brief=True)
-    except InvalidSpec as error:
-        return error
     except NotReady as error:
         return Outlook(forecast=None, absent=f"There is no forecast: {error}.")

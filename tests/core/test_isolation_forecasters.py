@@ -110,3 +110,14 @@ def test_that_timing_ends_when_it_is_cancelled(isolation: Isolation) -> None:
     cancelled = Flag()
     cancelled.set()
     assert isolation.side_by_side([batch(1, "for ever")], cancelled) == (None,)
+
+
+def test_that_a_fault_while_asking_is_raised_and_nobody_waits_for_ever(
+    asked: Forecasters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("core.isolation.forecaster.Forecaster.ask", failing)
+    with pytest.raises(RuntimeError, match="a fault"):
+        list(asked.ask_all([batch(1), batch(2), batch(3)]))
