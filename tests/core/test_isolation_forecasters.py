@@ -9,6 +9,7 @@ from threading import Event as Flag
 import pytest
 
 from core.isolation import Forecasters, Isolation
+from core.isolation.forecaster import Forecaster
 from core.results.memory_timeline import MemoryTimeline
 from core.spec.declaration import InvalidSpec
 from core.spec.presets import preset
@@ -118,6 +119,6 @@ def test_that_a_fault_while_asking_is_raised_and_nobody_waits_for_ever(
     def failing(*_: object, **__: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("core.isolation.forecaster.Forecaster.ask", failing)
+    monkeypatch.setattr(Forecaster, "ask", failing)
     with pytest.raises(RuntimeError, match="a fault"):
         list(asked.ask_all([batch(1), batch(2), batch(3)]))
