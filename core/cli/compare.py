@@ -93,7 +93,7 @@ def _stored(argument: str) -> Measurement:
                 ) from None
             run = history.get(named[0])
     except UnknownRun as error:
-        raise Refused(str(error)) from None
+        raise Refused(f"{error} Configurations are compared with --interleaved.") from None
     except HistoryError as error:
         raise Refused(str(error), status=1) from None
     if history.notice is not None:

@@ -147,7 +147,7 @@ def _conditions(a: Measurement, b: Measurement, names: tuple[str, str]) -> Itera
         if slowdown >= _LEAST_SLOWDOWN:
             yield (
                 f"Other programs wanted the cores that {name} ran on: it may have taken up to "
-                f"{slowdown:.2g} times as long as it would alone."
+                f"{slowdown - 1:.0%} longer than it would alone."
             )
         if run.time.verdict == "noisy":
             yield f"The time of {name} is noisy."

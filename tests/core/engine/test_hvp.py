@@ -315,3 +315,15 @@ def test_that_vectors_are_drawn_by_the_seed_alone() -> None:
 
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
+
+
+def test_that_autocast_with_group_norm_and_tangents_inside_is_refused() -> None:
+    layers = [{"kind": "linear", "out_features": 4}, {"kind": "group_norm", "num_groups": 2}]
+    autocast = products("reverse_over_forward", layers=layers).with_value(
+        "mitigation.precision", "autocast"
+    )
+
+    (problem,) = autocast.problems()
+
+    assert problem.sentence.startswith('mitigation.precision: "autocast" was given; group_norm')
+    assert not autocast.with_value("workload.mode", "forward_over_reverse").problems()
