@@ -99,7 +99,7 @@ def advise(
         impossible=tuple(asking.impossible),
         limits=known,
         sentences=tuple(
-            sentences(points, taken, asked, budget_bytes, found.left_out, asking.most_parts)
+            sentences(points, taken, asked, budget_bytes, found.left_out, asking.least_unasked)
         ),
     )
 
@@ -117,8 +117,10 @@ class _Points:
         self._asked: list[Combination] = []
         self._seen: dict[int, AdvicePoint] = {}
         self.impossible = impossible
-        self.most_parts: int | None = None
-        """With how many parts the search for one that fits was given up; None where it was not."""
+        self._is_slow = False
+        self.least_unasked: int | None = None
+        """The number of parts at which the search for one that fits was given up; None where it
+        was not."""
 
     @property
     def simplicity(self) -> dict[str, int]:
@@ -148,16 +150,15 @@ class _Points:
         known = [(self._asked[place], point) for place, point in self._seen.items()]
         rounds = in_more_parts(self._spec, known)
         while not eligible(list(self._seen.values())):
-            began = time.perf_counter()
             more = next(rounds, None)
             if more is None:
                 return
-            if self.most_parts is not None:
+            if self._is_slow:
+                self.least_unasked = more[0].spec.mitigation.accumulation
                 return
+            began = time.perf_counter()
             yield from self.ask(more, ask)
-            if time.perf_counter() - began > PATIENCE_S:
-                self.most_parts = more[0].spec.mitigation.accumulation
-        self.most_parts = None
+            self._is_slow = time.perf_counter() - began > PATIENCE_S
 
     def _point(self, each: Combination, outlook: Outlook) -> AdvicePoint:
         assert outlook.forecast is not None

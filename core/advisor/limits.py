@@ -85,11 +85,13 @@ class Search:
         if self._too_large is None or value < self._too_large:
             self._too_large, self._why = value, why
 
-    def stop(self, why: str) -> None:
+    def stop(self) -> None:
         """Ends the search where it is, unless it is over."""
         below, above = self._between()
         if above - below > 1:
-            self._rounds, self._why = _ROUNDS, why
+            what = "Less" if self.fitting is None else "More"
+            self._rounds = _ROUNDS
+            self._why = f"{what} was not asked about, since each answer takes long."
 
     @property
     def fitting(self) -> int | None:
@@ -200,7 +202,7 @@ def limits(
                 search.add(value, outlook.forecast, budget_bytes)
         if time.perf_counter() - began > _PATIENCE_S:
             for search in searches:
-                search.stop("More was not asked about, since each answer takes long.")
+                search.stop()
         yield tuple(search.found(budget_bytes) for search in searches)
     yield tuple(search.found(budget_bytes) for search in searches)
 

@@ -53,7 +53,7 @@ def sentences(
     asked: AdvicePoint | None,
     budget_bytes: int,
     left_out: int,
-    most_parts: int | None = None,
+    least_unasked: int | None = None,
 ) -> Iterator[str]:
     """What else there is to say, most important first.
 
@@ -63,15 +63,16 @@ def sentences(
         asked: the configuration as it was asked about, None where it has no forecast.
         budget_bytes: what there is.
         left_out: combinations that were not asked about.
-        most_parts: with how many parts the search for one that fits was given up, if it was.
+        least_unasked: at how many parts the search for one that fits was given up, if it was.
     """
     exact = [point for point in points if not point.approximates]
     smallest = min(exact, key=lambda point: needed_bytes(point.forecast), default=None)
     if taken is None and smallest is not None:
         yield _nothing_fits(smallest, budget_bytes)
-        if most_parts is not None:
+        if least_unasked is not None:
             yield (
-                f"More than {most_parts} parts were not asked about, since each answer takes long."
+                f"{least_unasked} parts and more were not asked about, since each answer takes "
+                "long."
             )
     if asked is not None and taken is not None and taken.label != asked.label:
         more = needed_bytes(asked.forecast) - budget_bytes
@@ -102,13 +103,12 @@ def _unknown(points: Sequence[AdvicePoint]) -> Iterator[str]:
     unknown = [point for point in points if point.fits is None]
     if not unknown:
         return
-    whether = "it is not known whether it fits"
     if len(unknown) == 1:
-        words = f"Of {unknown[0].label} {whether}: its peak is a lower bound."
+        words = f"It is not known whether one point fits, {unknown[0].label}: its peak is a lower bound."
     elif len(unknown) == len(points):
         words = "Of no point it is known whether it fits: each peak is a lower bound."
     else:
-        words = f"Of {len(unknown)} points {whether}: their peaks are lower bounds."
+        words = f"Of {len(unknown)} points it is not known whether they fit: their peaks are lower bounds."
     because = dict.fromkeys(reason for point in unknown for reason in point.forecast.reasons)
     yield " ".join((words, *list(because)[:1]))
 
