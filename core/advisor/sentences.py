@@ -104,7 +104,7 @@ def _unknown(points: Sequence[AdvicePoint]) -> Iterator[str]:
     if not unknown:
         return
     if len(unknown) == 1:
-        words = f"It is not known whether one point fits, {unknown[0].label}: its peak is a lower bound."
+        words = f"Not known to fit: {unknown[0].label}, whose peak is a lower bound."
     elif len(unknown) == len(points):
         words = "Of no point it is known whether it fits: each peak is a lower bound."
     else:

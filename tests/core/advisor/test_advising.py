@@ -233,7 +233,11 @@ def test_that_what_takes_long_to_answer_ends_the_search_and_is_told(
 
 def test_that_the_limits_of_an_approximation_are_never_searched() -> None:
     ask = Told(lambda spec: (10_000 if spec.mitigation.precision == "float32" else 10, 1.0))
+    found = advised(META, 15_000, Told(lambda spec: (10_000, 1.0))).limits
+    assert found
     for one in advised(META, 500, ask).limits:
+        assert one.value is None
+        assert one.note.startswith("Not even ")
         assert one.spec is None or one.spec.mitigation.precision == "float32"
 
 
