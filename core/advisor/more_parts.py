@@ -39,7 +39,7 @@ def in_more_parts(
     seen = {_but_parts(each.spec, each.spec.mitigation.accumulation) for each, _ in known}
     leanest = _leanest(known)
     for parts in _numbers(batch_examples(asked)):
-        found = []
+        found: list[Combination] = []
         for base in leanest:
             if _but_parts(base.spec, parts) not in seen:
                 found += _divided(asked, base, parts)

@@ -110,7 +110,7 @@ def _unknown(points: Sequence[AdvicePoint]) -> Iterator[str]:
     else:
         words = f"Of {len(unknown)} points it is not known whether they fit: their peaks are lower bounds."
     because = dict.fromkeys(reason for point in unknown for reason in point.forecast.reasons)
-    yield " ".join((words, *list(because)[:1]))
+    yield " ".join((words, *tuple(because)[:1]))
 
 
 def _approximations(points: Sequence[AdvicePoint], asked: AdvicePoint) -> Iterator[str]:
