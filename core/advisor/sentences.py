@@ -108,7 +108,8 @@ def _unknown(points: Sequence[AdvicePoint]) -> Iterator[str]:
     elif len(unknown) == len(points):
         words = "Of no point it is known whether it fits: each peak is a lower bound."
     else:
-        words = f"Of {len(unknown)} points it is not known whether they fit: their peaks are lower bounds."
+        count = len(unknown)
+        words = f"Of {count} points it is not known whether they fit: their peaks are lower bounds."
     because = dict.fromkeys(reason for point in unknown for reason in point.forecast.reasons)
     yield " ".join((words, *tuple(because)[:1]))
 
