@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from core.advisor.asking import Ask, Settle
+from core.advisor.asking import Ask, Settle, refusal
 from core.advisor.combinations import MOST, Combination, combinations
 from core.advisor.front import eligible, fastest, fits, needed_bytes, with_front
 from core.advisor.limits import limits
+from core.advisor.more_parts import PATIENCE_S, in_more_parts
 from core.advisor.sentences import reason, saves_nothing, sentences
 from core.results.advice import (
     Advice,
@@ -58,12 +60,13 @@ def advise(
         core.spec.declaration.InvalidSpec: this machine cannot run it.
     """
     found = combinations(spec, most)
-    asking = _Points(spec, found.possible, list(found.impossible), budget_bytes)
-    yield from asking.ask(ask)
+    asking = _Points(spec, list(found.impossible), budget_bytes)
+    yield from asking.ask(found.possible, ask)
+    yield from asking.go_on(ask)
     points, simplicity = asking.points(), asking.simplicity
     asked = points[0] if points and not points[0].changes else None
     candidates = eligible(points)
-    rivals = _rivals(candidates) if settle is not None else []
+    rivals = _rivals(candidates, asked) if settle is not None else []
     if settle is not None and rivals:
         yield asking.doing(f"measuring the {len(rivals)} that may be the fastest")
         measured = _measured(rivals, settle)
@@ -73,7 +76,8 @@ def advise(
         candidates = candidates or eligible(points)
     taken = fastest(candidates, simplicity)
     known: tuple[Limit, ...] = ()
-    grown = taken or min(points, key=lambda point: needed_bytes(point.forecast), default=None)
+    exact = [point for point in points if not point.approximates]
+    grown = taken or min(exact, key=lambda point: needed_bytes(point.forecast), default=None)
     if grow and grown is not None:
         yield asking.doing("searching the largest that fit")
         for so_far in limits(grown.spec, grown.forecast, budget_bytes, ask):
@@ -94,7 +98,9 @@ def advise(
         points=tuple(points),
         impossible=tuple(asking.impossible),
         limits=known,
-        sentences=tuple(sentences(points, taken, asked, budget_bytes, found.left_out)),
+        sentences=tuple(
+            sentences(points, taken, asked, budget_bytes, found.left_out, asking.least_unasked)
+        ),
     )
 
 
@@ -104,13 +110,17 @@ class _Points:
     def __init__(
         self,
         spec: RunSpec,
-        asked: Sequence[Combination],
         impossible: list[Impossible],
         budget_bytes: int,
     ) -> None:
-        self._spec, self._asked, self._budget_bytes = spec, asked, budget_bytes
+        self._spec, self._budget_bytes = spec, budget_bytes
+        self._asked: list[Combination] = []
         self._seen: dict[int, AdvicePoint] = {}
         self.impossible = impossible
+        self._is_slow = False
+        self.least_unasked: int | None = None
+        """The number of parts at which the search for one that fits was given up; None where it
+        was not."""
 
     @property
     def simplicity(self) -> dict[str, int]:
@@ -121,20 +131,34 @@ class _Points:
         """What begins after all points are known."""
         return Advising(done=len(self._asked), of=len(self._asked), doing=words)
 
-    def ask(self, ask: Ask) -> Iterator[Advising]:
+    def ask(self, combinations: Sequence[Combination], ask: Ask) -> Iterator[Advising]:
         """Yields each point as soon as it is known."""
-        specs = [each.spec for each in self._asked]
-        for done, (place, outlook) in enumerate(ask(specs), 1):
-            each = self._asked[place]
-            faults = [found.sentence for found in outlook.findings if found.severity == "error"]
-            point = None
-            if outlook.forecast is None or faults:
-                why = faults[0] if faults else outlook.absent or "There is no forecast."
+        first = len(self._asked)
+        self._asked += combinations
+        answers = ask([each.spec for each in combinations])
+        for done, (place, outlook) in enumerate(answers, first + 1):
+            each, point, why = combinations[place], None, refusal(outlook)
+            if why:
                 self._leave_out(each, why)
             else:
                 point = self._point(each, outlook)
-                self._seen[place] = point
-            yield Advising(done=done, of=len(specs), point=point)
+                self._seen[first + place] = point
+            yield Advising(done=done, of=len(self._asked), point=point)
+
+    def go_on(self, ask: Ask) -> Iterator[Advising]:
+        """Asks about more parts for as long as nothing exact fits."""
+        known = [(self._asked[place], point) for place, point in self._seen.items()]
+        rounds = in_more_parts(self._spec, known)
+        while not eligible(list(self._seen.values())):
+            more = next(rounds, None)
+            if more is None:
+                return
+            if self._is_slow:
+                self.least_unasked = more[0].spec.mitigation.accumulation
+                return
+            began = time.perf_counter()
+            yield from self.ask(more, ask)
+            self._is_slow = time.perf_counter() - began > PATIENCE_S
 
     def _point(self, each: Combination, outlook: Outlook) -> AdvicePoint:
         assert outlook.forecast is not None
@@ -181,21 +205,37 @@ def _but_checkpointing(spec: RunSpec) -> object:
     return spec.workload, tuple(others.items())
 
 
-def _rivals(candidates: Sequence[AdvicePoint]) -> list[AdvicePoint]:
+def _rivals(candidates: Sequence[AdvicePoint], asked: AdvicePoint | None) -> list[AdvicePoint]:
     """The points that may be the fastest, the fastest first, as far as measuring them takes no
-    longer than it may; none where there is nothing to decide."""
+    longer than it may; none where there is nothing to decide.
+
+    A forecast of time may be off, so that the configuration asked about is among them whatever its
+    forecast says, where it may be recommended: what is advised in its place has been seen to be
+    faster.
+    """
     seconds = {point.label: point.forecast.seconds for point in candidates}
-    timed = [(taken, point) for point in candidates if (taken := seconds[point.label]) is not None]
+    # What this machine has no room for is not tried.
+    timed = [
+        (taken, point)
+        for point in candidates
+        if (taken := seconds[point.label]) is not None and point.forecast.fits is not False
+    ]
     timed.sort(key=lambda pair: pair[0])
-    rivals: list[AdvicePoint] = []
+    near = [pair for pair in timed if pair[0] <= timed[0][0] * RIVAL]
+    own = [pair for pair in timed if asked is not None and pair[1].label == asked.label]
+    rivals: list[tuple[float, AdvicePoint]] = []
     left_s = SETTLE_S
-    for taken, point in timed[:MOST_RIVALS]:
-        left_s -= taken * _REPETITIONS
-        # What this machine has no room for is not tried.
-        if left_s < 0 or taken > timed[0][0] * RIVAL or point.forecast.fits is False:
+    # Most important first: the fastest, the one asked about, the others.
+    for taken, point in (*near[:1], *own, *near[1:]):
+        if any(point is rival for _, rival in rivals):
+            continue
+        if len(rivals) == MOST_RIVALS:
             break
-        rivals.append(point)
-    return rivals if len(rivals) > 1 else []
+        if taken * _REPETITIONS <= left_s:
+            left_s -= taken * _REPETITIONS
+            rivals.append((taken, point))
+    rivals.sort(key=lambda pair: pair[0])
+    return [point for _, point in rivals] if len(rivals) > 1 else []
 
 
 def _measured(rivals: Sequence[AdvicePoint], settle: Settle) -> dict[str, AdvicePoint]:

@@ -28,3 +28,13 @@ class Ask(Protocol):
 Settle = Callable[[Sequence[RunSpec]], Sequence[float | None]]
 """Seconds that a repetition of each run takes, measured side by side; None where it could not be
 measured."""
+
+
+def refusal(outlook: Outlook) -> str:
+    """Why a run cannot be done or foretold, a sentence; empty where it can."""
+    for found in outlook.findings:
+        if found.severity == "error":
+            return found.sentence
+    if outlook.forecast is None:
+        return outlook.absent or "There is no forecast."
+    return ""

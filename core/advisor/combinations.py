@@ -53,6 +53,7 @@ class Combination:
         label: what it does.
         approximates: what it computes in place of the exact answer; empty where it is exact.
         mitigations: how many things it does at once.
+        way: how it computes the workload, where that differs, a phrase.
     """
 
     spec: RunSpec
@@ -60,6 +61,7 @@ class Combination:
     label: str
     approximates: str = ""
     mitigations: int = 0
+    way: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ class _Found:
             return
         self._seen.add(meaning)
         changes = {key: value for key, value in choice.values.items() if self._plain[key] != value}
-        label = label_of(spec, self._asked, "" if choice.way is None else choice.way.words)
+        way = "" if choice.way is None else choice.way.words
+        label = label_of(spec, self._asked, way)
         problems = spec.problems()
         if problems:
             self.refuse(label, problems[0].sentence, changes)
@@ -155,7 +158,8 @@ class _Found:
                 changes=changes,
                 label=label,
                 approximates=_approximates(self._asked, spec, choice.way),
-                mitigations=_mitigations(spec) + (choice.way is not None),
+                mitigations=mitigations_of(spec) + (choice.way is not None),
+                way=way,
             )
         )
 
@@ -174,7 +178,7 @@ def _exact(spec: RunSpec) -> Iterator[_Choice]:
                     continue
                 if _COMPILED in others and (way or not _is_alone(_COMPILED, checkpointing, others)):
                     continue
-                if _numbers(checkpointing) + _numbers(others) > _MOST_NUMBERS:
+                if _numbers(spec, (*checkpointing, *others)) > _MOST_NUMBERS:
                     continue
                 yield _Choice(checkpointing, (*others, ("precision", kept)), way)
 
@@ -230,6 +234,7 @@ def _checkpointings(
 ) -> Iterator[tuple[tuple[str, Any], ...]]:
     asked = spec.mitigation.checkpointing
     layers = len(spec.model.layers)
+    counts = _with_asked(counts, asked.segments)
     if isinstance(spec.model, StackModel) and layers < 2:
         yield (("kind", asked.kind), ("segments", asked.segments))
         return
@@ -247,9 +252,21 @@ def _saves_once(spec: RunSpec, checkpointing: tuple[tuple[str, Any], ...]) -> bo
     return ("kind", _ONCE) in checkpointing and spec.workload.derivative_order > 1
 
 
-def _numbers(values: tuple[tuple[str, Any], ...]) -> int:
-    """How many numbers of parts are tried that are not the program's own choice."""
-    return sum(type(value) is int and value > 1 for _, value in values)
+def _numbers(spec: RunSpec, values: tuple[tuple[str, Any], ...]) -> int:
+    """How many numbers of parts are tried that are neither the program's own choice nor the
+    user's."""
+    mitigation = spec.mitigation
+    asked = {"segments": mitigation.checkpointing.segments}
+    asked |= {name: getattr(mitigation, name) for name, _ in values if hasattr(mitigation, name)}
+    return sum(
+        type(value) is int and value > 1 and value != asked.get(name) for name, value in values
+    )
+
+
+def _with_asked(counts: Sequence[int], asked: object) -> list[int]:
+    """Numbers to try, the user's own among them."""
+    own = {asked} if type(asked) is int else set()
+    return sorted({*counts, *own})
 
 
 def _is_alone(
@@ -278,10 +295,12 @@ def _others(
         if field.kind == "bool":
             values = (False, True)
         elif field.name == "accumulation" and field.kind == "int":
-            values = [count for count in parts if count <= _examples(spec)]
+            known = _with_asked(parts, spec.mitigation.accumulation)
+            values = [count for count in known if count <= batch_examples(spec)]
         elif field.name == "inner_segments":
             steps = spec.flatten().get("workload.inner_steps", 0)
-            values = ["auto", *[count for count in inner_segments if count < steps]]
+            known = _with_asked(inner_segments, spec.mitigation.inner_segments)
+            values = ["auto", *[count for count in known if count < steps]]
         elif field.name == "inner_loop" and not spec.workload.unrolls:
             continue
         grown: list[tuple[tuple[str, Any], ...]] = []
@@ -296,7 +315,8 @@ def _others(
     return found
 
 
-def _examples(spec: RunSpec) -> int:
+def batch_examples(spec: RunSpec) -> int:
+    """What the batch is cut into parts of."""
     if spec.workload.examples == "tasks":
         return int(spec.flatten().get("workload.tasks", 1))
     return spec.data.batch_size
@@ -356,7 +376,7 @@ def _approximates(asked: RunSpec, spec: RunSpec, way: Alternative | None) -> str
     return ", ".join(parts)
 
 
-def _mitigations(spec: RunSpec) -> int:
+def mitigations_of(spec: RunSpec) -> int:
     """How many fields are not at their default."""
     mitigation, plain = spec.mitigation, Mitigation()
     differing = [

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from core.advisor.asking import Ask
+from core.advisor.asking import Ask, refusal
 from core.advisor.front import needed_bytes
+from core.advisor.words import size
 from core.results.advice import Limit
 from core.results.forecast import Forecast
 from core.spec.data import DigitsData
@@ -28,6 +29,9 @@ MOST_STEPS: Final = 10_000
 _ROUNDS: Final = 12
 _GUESSES: Final = 5
 """Rounds that trust the straight line."""
+
+_TRIES: Final = 64
+"""So many values in a row that cannot run are skipped in one round."""
 
 _PATIENCE_S: Final = 10.0
 """A single answer that took longer ends a search: the next one would take longer still."""
@@ -57,6 +61,7 @@ class Search:
     known: dict[int, Forecast] = field(default_factory=dict)
     _too_large: int | None = None
     _why: str = ""
+    _too_small_why: str = ""
     _rounds: int = 0
 
     def add(self, value: int, forecast: Forecast, budget_bytes: int) -> None:
@@ -66,18 +71,27 @@ class Search:
             self._end_at(value, "")
 
     def refuse(self, value: int, why: str) -> None:
-        """A value that cannot run or be foretold."""
-        self._end_at(value, why)
+        """A value that cannot run or be foretold.
+
+        Below one that can it is too small, such as fewer examples than parts; above, too large.
+        """
+        if self.is_even and self.fitting is None and any(known > value for known in self.known):
+            if value >= self.low:
+                self.low, self._too_small_why = value + 1, why
+        else:
+            self._end_at(value, why)
 
     def _end_at(self, value: int, why: str) -> None:
         if self._too_large is None or value < self._too_large:
             self._too_large, self._why = value, why
 
-    def stop(self, why: str) -> None:
+    def stop(self) -> None:
         """Ends the search where it is, unless it is over."""
         below, above = self._between()
         if above - below > 1:
-            self._rounds, self._why = _ROUNDS, why
+            what = "Less" if self.fitting is None else "More"
+            self._rounds = _ROUNDS
+            self._why = f"{what} was not asked about, since each answer takes long."
 
     @property
     def fitting(self) -> int | None:
@@ -87,19 +101,24 @@ class Search:
 
     def next(self, budget_bytes: int) -> list[int]:
         """The values to ask about now; none once the search is over."""
-        self._rounds += 1
         below, above = self._between()
-        if above - below <= 1 or self._rounds > _ROUNDS:
+        if above - below <= 1 or self._rounds >= _ROUNDS:
             return []
         if not self.is_even:
             return [below + 1] if self._too_large is None else [above - 1]
-        if self._rounds > _GUESSES and self._too_large is not None:
+        if self._rounds >= _GUESSES and self._too_large is not None:
             return sorted({below + (above - below) * part // 4 for part in (1, 2, 3)} - {below})
         guess = self._guess(budget_bytes)
+        if self._too_small_why and guess is not None and guess <= below:
+            guess = None  # The line leads to where nothing can run.
         if guess is None:
             guess = 2 * below if below >= self.low else (below + above) // 2
         guess = min(max(guess, below + 1), above - 1)
         return [value for value in (guess, guess + 1) if value < above]
+
+    def count_round(self) -> None:
+        """An answer to what ``next`` named is one of so many rounds."""
+        self._rounds += 1
 
     def _between(self) -> tuple[int, int]:
         """The largest value that fits and the smallest that does not; the answer is the first."""
@@ -120,11 +139,12 @@ class Search:
             return self.high
         return low + int((budget_bytes - first) * (high - low) / (second - first))
 
-    def found(self) -> Limit:
+    def found(self, budget_bytes: int) -> Limit:
         """The answer."""
         value = self.fitting
         if value is None:
-            return Limit(key=self.key, title=self.title, value=None, note=self._why)
+            note = self._why_none(budget_bytes)
+            return Limit(key=self.key, title=self.title, value=None, note=note)
         notes = [self._why] if self._why else []
         if self._too_large is None and value >= self.high and self.is_even:
             notes.append(f"More than {self.high * self.unit:,} was not asked about.")
@@ -138,6 +158,23 @@ class Search:
             forecast=self.known[value],
             note=" ".join(notes),
         )
+
+    def _why_none(self, budget_bytes: int) -> str:
+        """Why there is no value that fits, in sentences."""
+        notes = []
+        smallest = min(self.known)
+        if needed_bytes(self.known[smallest]) > budget_bytes:
+            needs = size(needed_bytes(self.known[smallest]))
+            notes.append(
+                f"Not even {smallest * self.unit:,} fits: it needs {needs}, and there are "
+                f"{size(budget_bytes)}."
+            )
+        below, above = self._between()
+        if above - below > 1 and not self._why:
+            notes.append("Not every smaller one was asked about.")
+        # What ended it is either below the smallest, or why less was not asked about.
+        notes += [why for why in (self._too_small_why, self._why) if why]
+        return " ".join(notes)
 
 
 def limits(
@@ -158,27 +195,34 @@ def limits(
         began = time.perf_counter()
         for place, outlook in ask([run for _, _, run in wanted], learn_s=LEARN_S):
             search, value, _ = wanted[place]
-            if outlook.forecast is None:
-                search.refuse(value, outlook.absent or "")
+            why = refusal(outlook)
+            if why or outlook.forecast is None:
+                search.refuse(value, why)
             else:
                 search.add(value, outlook.forecast, budget_bytes)
         if time.perf_counter() - began > _PATIENCE_S:
             for search in searches:
-                search.stop("More was not asked about, since each answer takes long.")
-        yield tuple(search.found() for search in searches)
-    yield tuple(search.found() for search in searches)
+                search.stop()
+        yield tuple(search.found(budget_bytes) for search in searches)
+    yield tuple(search.found(budget_bytes) for search in searches)
 
 
 def _wanted(searches: Sequence[Search], budget_bytes: int) -> list[tuple[Search, int, RunSpec]]:
+    """What to ask now. What cannot run needs no answer, and so the next is tried at once."""
     wanted = []
     for search in searches:
-        for value in search.next(budget_bytes):
-            try:
-                run = search.at(value)
-            except InvalidSpec as error:
-                search.refuse(value, error.problems[0].sentence)
-                continue
-            wanted.append((search, value, run))
+        runs: list[tuple[Search, int, RunSpec]] = []
+        for _ in range(_TRIES):
+            values = search.next(budget_bytes)
+            for value in values:
+                try:
+                    runs.append((search, value, search.at(value)))
+                except InvalidSpec as error:
+                    search.refuse(value, error.problems[0].sentence)
+            if runs or not values:
+                break
+        search.count_round()
+        wanted += runs
     return wanted
 
 

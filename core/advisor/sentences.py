@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.advisor.front import needed_bytes
+from core.advisor.front import SAME_TIME, needed_bytes
 from core.advisor.words import size, sizes, times
 from core.results.advice import AdvicePoint
 from core.spec.run import RunSpec
@@ -53,6 +53,7 @@ def sentences(
     asked: AdvicePoint | None,
     budget_bytes: int,
     left_out: int,
+    least_unasked: int | None = None,
 ) -> Iterator[str]:
     """What else there is to say, most important first.
 
@@ -62,11 +63,17 @@ def sentences(
         asked: the configuration as it was asked about, None where it has no forecast.
         budget_bytes: what there is.
         left_out: combinations that were not asked about.
+        least_unasked: at how many parts the search for one that fits was given up, if it was.
     """
     exact = [point for point in points if not point.approximates]
     smallest = min(exact, key=lambda point: needed_bytes(point.forecast), default=None)
     if taken is None and smallest is not None:
         yield _nothing_fits(smallest, budget_bytes)
+        if least_unasked is not None:
+            yield (
+                f"{least_unasked} parts and more were not asked about, since each answer takes "
+                "long."
+            )
     if asked is not None and taken is not None and taken.label != asked.label:
         more = needed_bytes(asked.forecast) - budget_bytes
         if more > 0:
@@ -78,6 +85,7 @@ def sentences(
         if taken is not None and needed_bytes(smallest.forecast) < needed_bytes(taken.forecast):
             yield f"The least memory: {smallest.label}, {costs(smallest, asked)}."
         yield from _approximations(points, asked)
+    yield from _unknown(points)
     if left_out:
         yield f"{left_out} combinations that do more at once were not asked about."
 
@@ -90,21 +98,41 @@ def _nothing_fits(nearest: AdvicePoint, budget_bytes: int) -> str:
     )
 
 
+def _unknown(points: Sequence[AdvicePoint]) -> Iterator[str]:
+    """Why it is not known of some points whether they fit."""
+    unknown = [point for point in points if point.fits is None]
+    if not unknown:
+        return
+    if len(unknown) == 1:
+        words = f"Not known to fit: {unknown[0].label}, whose peak is a lower bound."
+    elif len(unknown) == len(points):
+        words = "Of no point it is known whether it fits: each peak is a lower bound."
+    else:
+        count = len(unknown)
+        words = f"Of {count} points it is not known whether they fit: their peaks are lower bounds."
+    because = dict.fromkeys(reason for point in unknown for reason in point.forecast.reasons)
+    yield " ".join((words, *tuple(because)[:1]))
+
+
 def _approximations(points: Sequence[AdvicePoint], asked: AdvicePoint) -> Iterator[str]:
-    """Those that save, the plain form of each, cheapest first."""
+    """Those that save memory, the form of each that is nearest to what was asked about, cheapest
+    first; then those that save time alone."""
     plain: dict[str, AdvicePoint] = {}
     for point in points:
-        if point.approximates:
-            plain.setdefault(point.approximates, point)
-    saving = [
-        point
-        for point in plain.values()
-        if needed_bytes(point.forecast) < needed_bytes(asked.forecast)
-        or (_factor(point, asked) or 1.0) < 1.0
-    ]
-    for point in sorted(saving, key=lambda point: needed_bytes(point.forecast)):
-        near = "" if point.approximates == point.label else f" ({point.approximates})"
-        yield f"Not the same answer: {point.label}{near}, {costs(point, asked)}."
+        known = plain.get(point.approximates)
+        if point.approximates and (known is None or len(point.changes) < len(known.changes)):
+            plain[point.approximates] = point
+    smaller, faster = [], []
+    for point in sorted(plain.values(), key=lambda point: needed_bytes(point.forecast)):
+        factor = _factor(point, asked)
+        if needed_bytes(point.forecast) < needed_bytes(asked.forecast):
+            smaller.append(point)
+        elif factor is not None and factor * SAME_TIME < 1:
+            faster.append(point)
+    for words, saving in (("", smaller), (", and saves time alone", faster)):
+        for point in saving:
+            near = "" if point.approximates == point.label else f" ({point.approximates})"
+            yield f"Not the same answer{words}: {point.label}{near}, {costs(point, asked)}."
 
 
 def saves_nothing(spec: RunSpec, plain: AdvicePoint, point: AdvicePoint) -> str:

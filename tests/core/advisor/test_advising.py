@@ -7,7 +7,7 @@ import pytest
 
 from core.advisor.front import with_front
 from core.results.advice import AdvicePoint
-from core.results.forecast import Forecast
+from core.results.forecast import Forecast, Outlook
 from core.spec.run import RunSpec
 from tests.core.advisor.costs import META, NESTED, Told, advised, needs, points_told, rule
 
@@ -189,3 +189,109 @@ def test_that_without_growing_nothing_larger_is_asked_about() -> None:
     advice = advised(NESTED, PLENTY, ask, grow=False)
     assert advice.limits == ()
     assert {spec.data.batch_size for spec in ask.asked} == {NESTED.data.batch_size}
+
+
+def in_parts(spec: RunSpec) -> tuple[int, float]:
+    """A part of the batch at a time, over 1000 bytes that stay; each part takes a second."""
+    parts = spec.mitigation.accumulation
+    share = 1.0 if spec.mitigation.checkpointing.kind == "none" else 0.5
+    return round(1000 + 2048 * 1000 * share / parts), 1.0 * parts
+
+
+@pytest.mark.parametrize("parts", [32, 64, 256, 2048])
+def test_that_more_parts_are_tried_before_nothing_is_said_to_fit(parts: int) -> None:
+    budget = round(1100 + 1024 * 1000 / parts)
+    ask = Told(in_parts)
+    advice = advised(NESTED, budget, ask, grow=False)
+    assert advice.recommended is not None
+    assert advice.recommended.spec.mitigation.accumulation == parts
+    assert advice.recommended.spec.mitigation.checkpointing.kind == "rematerialize"
+    assert not any("Nothing exact fits" in sentence for sentence in advice.sentences)
+    assert max(spec.mitigation.accumulation for spec in ask.asked) == parts
+    assert len({point.label for point in advice.points}) == len(advice.points)
+    for point in advice.points:
+        changed = NESTED.with_changes({**point.changes, "name": point.spec.name})
+        assert changed == point.spec
+    assert advised(NESTED, 1000, Told(in_parts), grow=False).sentences[0].startswith("Nothing")
+
+
+def test_that_nothing_fits_is_said_only_after_one_example_in_each_part() -> None:
+    ask = Told(in_parts)
+    few = NESTED.with_changes({"data.batch_size": 100})
+    advice = advised(few, 500, ask, grow=False)
+    assert advice.recommended is None
+    assert {32, 64, 100} <= {spec.mitigation.accumulation for spec in ask.asked}
+
+
+def test_that_what_takes_long_to_answer_ends_the_search_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("core.advisor.advising.PATIENCE_S", -1.0)
+    advice = advised(NESTED, 500, Told(in_parts), grow=False)
+    assert any("parts and more were not asked about" in each for each in advice.sentences)
+
+
+def test_that_the_limits_of_an_approximation_are_never_searched() -> None:
+    ask = Told(lambda spec: (10_000 if spec.mitigation.precision == "float32" else 10, 1.0))
+    found = advised(META, 15_000, Told(lambda spec: (10_000, 1.0))).limits
+    assert found
+    for one in advised(META, 500, ask).limits:
+        assert one.value is None
+        assert one.note.startswith("Not even ")
+        assert one.spec is None or one.spec.mitigation.precision == "float32"
+
+
+def test_that_what_was_asked_about_is_measured_however_slow_it_is_foretold() -> None:
+    """Foretold four times too slow, measured the fastest."""
+
+    def mistaken(spec: RunSpec) -> tuple[int, float]:
+        plain = spec.mitigation == NESTED.mitigation
+        return rule(spec)[0], 0.4 if plain else 0.1
+
+    def settle(specs: Sequence[RunSpec]) -> list[float | None]:
+        return [0.05 if spec == NESTED else 0.1 for spec in specs]
+
+    trusting = advised(NESTED, PLENTY, Told(mistaken)).recommended
+    assert trusting is not None
+    assert trusting.spec != NESTED
+    measured = advised(NESTED, PLENTY, Told(mistaken), settle=settle)
+    assert measured.recommended is not None
+    assert measured.recommended.spec == NESTED
+    assert measured.points[0].measured_s == 0.05
+
+
+def test_that_an_approximation_is_told_by_what_it_saves() -> None:
+    """bfloat16 saves time alone, autocast memory alone, the others nothing."""
+    costs = {"float32": (1000, 1.0), "bfloat16": (1200, 0.5), "autocast": (900, 1.5)}
+    advice = advised(
+        NESTED, PLENTY, Told(lambda spec: costs[spec.mitigation.precision]), grow=False
+    )
+    near = [each for each in advice.sentences if each.startswith("Not the same answer")]
+    assert len(near) == 2
+    assert near[0].startswith("Not the same answer: with autocast")
+    assert near[1].startswith("Not the same answer, and saves time alone: in bfloat16, ")
+    nothing = {**costs, "bfloat16": (1200, 1.0), "autocast": (1000, 0.99)}
+    plain = advised(NESTED, PLENTY, Told(lambda spec: nothing[spec.mitigation.precision]))
+    assert not any("Not the same answer" in each for each in plain.sentences)
+
+
+def test_that_a_point_that_may_fit_says_why_it_is_not_known() -> None:
+    class Partly(Told):
+        def _answer(self, spec: RunSpec) -> Outlook:
+            told = super()._answer(spec)
+            if told.forecast is None or spec.mitigation.accumulation != 2:
+                return told
+            bound = {"exact": False, "reasons": ("A kernel is not known.",)}
+            return Outlook(forecast=told.forecast.model_copy(update=bound))
+
+    advice = advised(NESTED, PLENTY, Partly(), grow=False)
+    unknown = sum(point.fits is None for point in advice.points)
+    assert unknown > 1
+    assert (
+        f"Of {unknown} points it is not known whether they fit: their peaks are lower bounds. "
+        "A kernel is not known."
+    ) in advice.sentences
+    every = advised(NESTED, PLENTY, Told(exact=False), grow=False).sentences
+    assert "Of no point it is known whether it fits: each peak is a lower bound." in every
+    none = advised(NESTED, PLENTY, grow=False).sentences
+    assert not any("lower bound" in each for each in none)

@@ -142,3 +142,38 @@ def test_that_beyond_the_most_the_simplest_are_kept_and_the_others_counted() -> 
     assert len(few.possible) == 6
     assert few.left_out == len(everything.possible) - 6
     assert max(one.mitigations for one in few.possible) <= 1
+
+
+@pytest.mark.parametrize("parts", [3, 32])
+def test_that_the_numbers_that_were_asked_for_are_combined_with_everything_else(parts: int) -> None:
+    divided = NESTED.with_changes({"mitigation.accumulation": parts})
+    found = [
+        one.spec.mitigation
+        for one in combinations(divided).possible
+        if one.spec.mitigation.accumulation == parts
+    ]
+    kinds = {(one.checkpointing.kind, one.checkpointing.segments) for one in found}
+    assert {("rematerialize", "auto"), ("rematerialize", 8)} <= kinds
+    assert "bfloat16" in {one.precision for one in found}
+
+
+def test_that_the_segments_that_were_asked_for_are_combined_too() -> None:
+    cut = NESTED.with_changes(
+        {"mitigation.checkpointing.kind": "rematerialize", "mitigation.checkpointing.segments": 5}
+    )
+    found = [one.spec.mitigation for one in combinations(cut).possible]
+    assert {2, 16} <= {one.accumulation for one in found if one.checkpointing.segments == 5}
+    unrolled = META.with_changes(
+        {
+            "workload.inner_steps": 12,
+            "mitigation.inner_loop": "segments",
+            "mitigation.inner_segments": 5,
+        }
+    )
+    inner = [
+        one.spec.mitigation
+        for one in combinations(unrolled).possible
+        if one.spec.mitigation.inner_segments == 5
+        and one.spec.mitigation.inner_loop == "segments_saved_gradient"
+    ]
+    assert {"none", "rematerialize"} <= {one.checkpointing.kind for one in inner}

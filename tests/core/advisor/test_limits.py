@@ -1,8 +1,12 @@
 """The largest that fits: against trying every value, within few questions."""
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 
+from core.advisor.limits import limits
 from core.results.advice import Limit
+from core.results.forecast import Finding, Forecast, Outlook
 from core.spec.presets import preset
 from core.spec.run import RunSpec
 from tests.core.advisor.costs import META, NESTED, Told, advised, rule
@@ -92,3 +96,47 @@ def test_that_a_limit_keeps_the_mitigations_that_are_recommended() -> None:
     for one in advice.limits:
         assert one.spec is not None
         assert one.spec.mitigation == advice.recommended.spec.mitigation
+
+
+@pytest.mark.parametrize("parts", [16, 17, 60, 1000])
+def test_that_fewer_examples_than_parts_are_too_few_and_not_too_many(parts: int) -> None:
+    """Each example costs 1000 bytes; with as many as there are parts it just fits."""
+    spec = NESTED.with_changes({"mitigation.accumulation": parts})
+    needed, _ = rule(spec)
+    for fitting in (parts, parts + 1, parts + 5, 2040):
+        budget = fitting * 1000 + 100
+        assert budget < needed + 100
+        ask = Told()
+        known = Forecast(peak_bytes=needed, exact=True, seconds=1.0, baseline_bytes=100)
+        *_, last = limits(spec, known, budget, ask)
+        (batch,) = [one for one in last if one.key == "data.batch_size"]
+        assert batch.value == fitting
+        assert all(not one.problems() for one in ask.asked)
+
+
+def test_that_a_limit_that_is_none_says_why() -> None:
+    spec = NESTED.with_changes({"mitigation.accumulation": 16})
+    known = Forecast(peak_bytes=2_048_000, exact=True, seconds=1.0, baseline_bytes=100)
+    *_, last = limits(spec, known, 16_099, Told())
+    (batch,) = [one for one in last if one.key == "data.batch_size"]
+    assert batch.value is None
+    assert batch.note.startswith("Not even 16 fits: it needs 15.7 KiB, and there are 15.7 KiB.")
+    assert "mitigation.accumulation: 16 was given; each part needs an example" in batch.note
+    assert limit(NESTED, 500, "data.batch_size").note.startswith("Not even 1 fits: it needs ")
+
+
+def test_that_what_preflight_finds_wrong_does_not_count_as_fitting() -> None:
+    def faulty(
+        specs: Sequence[RunSpec], *, learn_s: float | None = None
+    ) -> Iterator[tuple[int, Outlook]]:
+        for place, outlook in Told()(specs):
+            if specs[place].data.batch_size > 3000:
+                found = Finding(severity="error", layer=0, sentence="It would raise.")
+                outlook = outlook.model_copy(update={"findings": (found,)})
+            yield place, outlook
+
+    known = Forecast(peak_bytes=2_048_000, exact=True, seconds=1.0, baseline_bytes=100)
+    *_, last = limits(NESTED, known, 10**9, faulty)
+    (batch,) = [one for one in last if one.key == "data.batch_size"]
+    assert batch.value == 3000
+    assert batch.note == "It would raise."
