@@ -36,7 +36,10 @@ def costs(point: AdvicePoint, asked: AdvicePoint) -> str:
     mine, other = sizes(needed_bytes(point.forecast), needed_bytes(asked.forecast))
     words = f"{mine} instead of {other}"
     factor = _factor(point, asked)
-    return words if factor is None else f"{words}, {times(factor)} time"
+    if factor is None:
+        return words
+    one_measured = (point.measured_s is None) != (asked.measured_s is None)
+    return f"{words}, {times(factor)} time" + (" as foretold" if one_measured else "")
 
 
 def _factor(point: AdvicePoint, asked: AdvicePoint) -> float | None:
@@ -115,12 +118,16 @@ def _unknown(points: Sequence[AdvicePoint]) -> Iterator[str]:
 
 
 def _approximations(points: Sequence[AdvicePoint], asked: AdvicePoint) -> Iterator[str]:
-    """Those that save memory, the form of each that is nearest to what was asked about, cheapest
-    first; then those that save time alone."""
+    """Those that save memory, of each the form that fits and is nearest to what was asked about,
+    cheapest first; then those that save time alone."""
+
+    def far(point: AdvicePoint) -> tuple[bool, int]:
+        return point.fits is False, len(point.changes)
+
     plain: dict[str, AdvicePoint] = {}
     for point in points:
         known = plain.get(point.approximates)
-        if point.approximates and (known is None or len(point.changes) < len(known.changes)):
+        if point.approximates and (known is None or far(point) < far(known)):
             plain[point.approximates] = point
     smaller, faster = [], []
     for point in sorted(plain.values(), key=lambda point: needed_bytes(point.forecast)):
