@@ -35,9 +35,13 @@ def _settings(spec: RunSpec) -> str:
 
 
 _TRACED = '''\
-def scaled_first(left, right, *, alpha=1):
+def scaled_first(total):
     """A sum with a factor: inductor of torch 2.13 forgets it beside a product of matrices."""
-    return NotImplemented if alpha == 1 else left + right * alpha
+
+    def added(left, right, *, alpha=1):
+        return NotImplemented if alpha == 1 else total(left, right * alpha)
+
+    return added
 
 
 def traced(function, *arguments):
@@ -46,7 +50,9 @@ def traced(function, *arguments):
     What it reads of the state becomes an argument too. As a constant the compiler would compute
     with it beforehand.
     """
-    factors = {torch.ops.aten.add.Tensor: scaled_first}
+    aten = torch.ops.aten
+    sums = [aten.add.Tensor, aten.add_.Tensor, aten.sub.Tensor, aten.sub_.Tensor]
+    factors = {total: scaled_first(total) for total in sums}
     graph = make_fx(function, factors)(*arguments)
     nodes = list(graph.graph.nodes)
     with graph.graph.inserting_before(nodes[len(arguments)]):
