@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,6 +161,15 @@ def test_that_small_tasks_are_computed_at_once_and_large_ones_one_after_the_othe
     assert_same(interpreted(apart), eager(problem))
 
 
+def test_that_all_that_tasks_at_once_need_has_a_rule_of_vmap() -> None:
+    """Else vmap takes task after task, and warns of each."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert traced(prepare(spec_of(WORKLOADS["imaml"], TANH), CPU)).at_once == 3
+    print([str(w.message)[:150] for w in seen])
+    assert [one for one in seen if "batching rule" in str(one.message)] == []
+
+
 def test_that_a_computation_too_long_to_compile_is_refused_with_its_length() -> None:
     problem = prepare(spec_of({"kind": "hvp", "vectors": 400}, TANH), CPU)
     with pytest.raises(CannotCompile, match=r"has more than 6,000 operations.*allowed: false, or"):
@@ -211,6 +221,34 @@ def test_that_a_program_computes_with_the_weights_of_the_moment(
     found = program.compute(Silent())
     assert not torch.equal(found.loss, before)
     assert_same(found, eager(problem))
+
+
+def test_that_a_compiled_sum_over_parts_is_that_of_the_engine() -> None:
+    """Each part's share is a factor of a sum with a product of matrices, which inductor forgets."""
+    changes = {"mitigation.accumulation": 3, "data.batch_size": 7}
+    problem = prepare(spec_of({"kind": "nested_gradient", "order": 2}, TANH, **changes), CPU)
+    assert_same(compiled(problem).compute(Silent()), eager(problem), 1e-10)
+
+
+def test_that_factors_of_sums_beside_products_of_matrices_are_compiled() -> None:
+    def sums(t: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
+        return [
+            torch.add(t, a @ b, alpha=0.25),
+            torch.add(a @ b, t, alpha=0.25),
+            torch.sub(t, a @ b, alpha=0.25),
+            t.clone().add_(a @ b, alpha=0.25),
+            t.clone().sub_(a @ b, alpha=0.25),
+            t.new_zeros(9, 4)[2:6].add_(a @ b, alpha=0.25),
+            t.clone().addcmul_(a @ b, a, value=0.25),
+            t.clone().addcdiv_(a @ b, a, value=0.25),
+            torch.addmm(t, a, b, beta=0.5, alpha=0.25),
+        ]
+
+    generator = torch.Generator().manual_seed(3)
+    inputs = tuple(torch.randn(3, 4, 4, generator=generator, dtype=torch.float64))
+    found = made(tracing_module._operations_of(sums, inputs), inputs, CPU)(*inputs)
+    for position, (ours, right) in enumerate(zip(found, sums(*inputs), strict=True)):
+        assert torch.allclose(ours, right, rtol=1e-10, atol=1e-10), position
 
 
 def test_that_running_statistics_are_updated_task_by_task(
