@@ -274,12 +274,13 @@ def test_that_compiling_leaves_no_file_and_no_variable_behind(
     abandoned.mkdir()
     seen: list[list[Path]] = []
 
-    def fails(*_: torch.Tensor) -> None:
-        seen.append(sorted(tmp_path.iterdir()))
-        raise ZeroDivisionError("not today\nmore")
+    class Fails(torch.nn.Module):
+        def forward(self, *_: torch.Tensor) -> None:
+            seen.append(sorted(tmp_path.iterdir()))
+            raise ZeroDivisionError("not today\nmore")
 
     with pytest.raises(CannotCompile, match=r"\(ZeroDivisionError: not today\); allowed: false"):
-        made(fails, (torch.zeros(1),), CPU)
+        made(Fails(), (torch.zeros(1),), CPU)
     assert len(seen[0]) == 1
     assert seen[0][0].name.startswith(f"hogui-inductor-{os.getpid()}-")
     assert list(tmp_path.iterdir()) == []
