@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Final, Literal
 
@@ -18,6 +19,9 @@ from core.spec.run import RunSpec
 FORMAT_VERSION: Final = 1
 # History of the format:
 # 1  first version.
+
+_SETTING: Final = re.compile(r"mitigation\.[\w.]+: ")
+"""How a sentence about a setting begins that cannot be followed."""
 
 
 class _Value(BaseModel):
@@ -180,4 +184,6 @@ class Measurement(_Value):
         """How the run ended, with the reason where there is one."""
         if self.error is None:
             return self.outcome.sentence
+        if self.outcome is Outcome.FAILED and _SETTING.match(self.error):
+            return self.error  # nothing was computed, so no operation has raised
         return f"{self.outcome.sentence} {self.error}"

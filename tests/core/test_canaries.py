@@ -341,12 +341,18 @@ def test_that_a_compiled_loss_still_has_no_second_derivative(
         gradient.sum().backward()
 
 
-@pytest.fixture
-def scaled_sum() -> Iterator[Callable[..., Tensor]]:
+SCALED_SUMS: dict[str, Callable[..., Tensor]] = {
+    "new": lambda w, a, b: torch.add(w, a @ b, alpha=-0.5),
+    "in place": lambda w, a, b: w.clone().add_(a @ b, alpha=-0.5),
+}
+
+
+@pytest.fixture(params=SCALED_SUMS)
+def scaled_sum(request: pytest.FixtureRequest) -> Iterator[Callable[..., Tensor]]:
     """A sum with a factor beside a product of matrices, compiled by inductor."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        yield torch.compile(lambda w, a, b: torch.add(w, a @ b, alpha=-0.5))
+        yield torch.compile(SCALED_SUMS[request.param])
     torch.compiler.reset()
 
 

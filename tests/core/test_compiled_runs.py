@@ -121,6 +121,7 @@ def test_that_nothing_is_computed_where_there_is_no_compiler(
     assert last.result.error is not None
     assert "CXX names no-such-compiler" in last.result.error
     assert "allowed" in last.result.error
+    assert last.result.sentence == last.result.error
     assert stages(found) == []
 
 

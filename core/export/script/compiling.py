@@ -35,9 +35,18 @@ def _settings(spec: RunSpec) -> str:
 
 
 _TRACED = '''\
-def scaled_first(left, right, *, alpha=1):
+def scaled_first(total):
     """A sum with a factor: inductor of torch 2.13 forgets it beside a product of matrices."""
-    return NotImplemented if alpha == 1 else left + right * alpha
+
+    def added(left, right, *, alpha=1):
+        return NotImplemented if alpha == 1 else total(left, right * alpha)
+
+    return added
+
+
+def product_added(total, left, right, *, value=1):
+    """addcmul_, for which vmap has no rule: it takes task after task, and warns."""
+    return total.add_(left * right * value)
 
 
 def traced(function, *arguments):
@@ -46,8 +55,11 @@ def traced(function, *arguments):
     What it reads of the state becomes an argument too. As a constant the compiler would compute
     with it beforehand.
     """
-    factors = {torch.ops.aten.add.Tensor: scaled_first}
-    graph = make_fx(function, factors)(*arguments)
+    aten = torch.ops.aten
+    sums = [aten.add.Tensor, aten.add_.Tensor, aten.sub.Tensor, aten.sub_.Tensor]
+    simpler = {total: scaled_first(total) for total in sums}
+    simpler[aten.addcmul_.default] = product_added
+    graph = make_fx(function, simpler)(*arguments)
     nodes = list(graph.graph.nodes)
     with graph.graph.inserting_before(nodes[len(arguments)]):
         places = {id(t): graph.graph.placeholder(f"state_{i}") for i, t in enumerate(state)}

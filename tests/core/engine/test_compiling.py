@@ -160,6 +160,14 @@ def test_that_small_tasks_are_computed_at_once_and_large_ones_one_after_the_othe
     assert_same(interpreted(apart), eager(problem))
 
 
+def test_that_all_that_tasks_at_once_need_has_a_rule_of_vmap(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Else vmap takes task after task, and torch says so for each on the stream of the process."""
+    assert traced(prepare(spec_of(WORKLOADS["imaml"], TANH), CPU)).at_once == 3
+    assert "batching rule" not in capfd.readouterr().err
+
+
 def test_that_a_computation_too_long_to_compile_is_refused_with_its_length() -> None:
     problem = prepare(spec_of({"kind": "hvp", "vectors": 400}, TANH), CPU)
     with pytest.raises(CannotCompile, match=r"has more than 6,000 operations.*allowed: false, or"):
@@ -213,6 +221,34 @@ def test_that_a_program_computes_with_the_weights_of_the_moment(
     assert_same(found, eager(problem))
 
 
+def test_that_a_compiled_sum_over_parts_is_that_of_the_engine() -> None:
+    """Each part's share is a factor of a sum with a product of matrices, which inductor forgets."""
+    changes = {"mitigation.accumulation": 3, "data.batch_size": 7}
+    problem = prepare(spec_of({"kind": "nested_gradient", "order": 2}, TANH, **changes), CPU)
+    assert_same(compiled(problem).compute(Silent()), eager(problem), 1e-10)
+
+
+def test_that_factors_of_sums_beside_products_of_matrices_are_compiled() -> None:
+    def sums(t: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
+        return [
+            torch.add(t, a @ b, alpha=0.25),
+            torch.add(a @ b, t, alpha=0.25),
+            torch.sub(t, a @ b, alpha=0.25),
+            t.clone().add_(a @ b, alpha=0.25),
+            t.clone().sub_(a @ b, alpha=0.25),
+            t.new_zeros(9, 4)[2:6].add_(a @ b, alpha=0.25),
+            t.clone().addcmul_(a @ b, a, value=0.25),
+            t.clone().addcdiv_(a @ b, a, value=0.25),
+            torch.addmm(t, a, b, beta=0.5, alpha=0.25),
+        ]
+
+    generator = torch.Generator().manual_seed(3)
+    inputs = tuple(torch.randn(3, 4, 4, generator=generator, dtype=torch.float64))
+    found = made(tracing_module._operations_of(sums, inputs), inputs, CPU)(*inputs)
+    for position, (ours, right) in enumerate(zip(found, sums(*inputs), strict=True)):
+        assert torch.allclose(ours, right, rtol=1e-10, atol=1e-10), position
+
+
 def test_that_running_statistics_are_updated_task_by_task(
     normed: tuple[Problem, Compiled],
 ) -> None:
@@ -238,12 +274,13 @@ def test_that_compiling_leaves_no_file_and_no_variable_behind(
     abandoned.mkdir()
     seen: list[list[Path]] = []
 
-    def fails(*_: torch.Tensor) -> None:
-        seen.append(sorted(tmp_path.iterdir()))
-        raise ZeroDivisionError("not today\nmore")
+    class Fails(torch.nn.Module):
+        def forward(self, *_: torch.Tensor) -> None:
+            seen.append(sorted(tmp_path.iterdir()))
+            raise ZeroDivisionError("not today\nmore")
 
     with pytest.raises(CannotCompile, match=r"\(ZeroDivisionError: not today\); allowed: false"):
-        made(fails, (torch.zeros(1),), CPU)
+        made(Fails(), (torch.zeros(1),), CPU)
     assert len(seen[0]) == 1
     assert seen[0][0].name.startswith(f"hogui-inductor-{os.getpid()}-")
     assert list(tmp_path.iterdir()) == []

@@ -126,3 +126,9 @@ def test_that_every_outcome_has_a_sentence_and_an_exit_status() -> None:
     assert all(outcome.sentence.endswith(".") for outcome in Outcome)
     failed = RESULT.model_copy(update={"outcome": Outcome.FAILED, "error": "Why."})
     assert failed.sentence == "An operation of the run raised an error. Why."
+
+
+def test_that_a_setting_that_cannot_be_followed_is_not_called_a_failed_operation() -> None:
+    error = "mitigation.compile: no C++ compiler is there; allowed: false."
+    failed = RESULT.model_copy(update={"outcome": Outcome.FAILED, "error": error})
+    assert failed.sentence == error
