@@ -13,8 +13,8 @@ from core.outlook import COMES_WITH_THE_RUN, outlook
 from core.results.events import Finished
 from core.results.measurement import Measurement
 from core.results.outcome import Outcome
-from core.runner import NO_CHECK_OF_STEPS, run
-from core.spec.notices import OWN_STEP
+from core.runner import run
+from core.spec.notices import NO_CHECK_OF_STEPS, OWN_STEP
 from core.spec.run import RunSpec
 from tests.own_models import HEAD, NETWORK, own_spec, written
 

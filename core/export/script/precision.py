@@ -13,6 +13,8 @@ _CAST = re.compile(
 """What computes forward; segments too, since they are computed again outside of a loss."""
 
 _DECORATOR = "@torch.autocast(DEVICE.type, torch.bfloat16)"
+_WITHOUT_CACHE = "@torch.autocast(DEVICE.type, torch.bfloat16, cache_enabled=False)"
+"""Of a segment: its casts are to go with it."""
 
 
 def number_format(spec: RunSpec) -> str:
@@ -30,4 +32,9 @@ def cast(spec: RunSpec, block: str) -> str:
     """A block whose forward passes are under autocast, where that is asked for."""
     if spec.mitigation.precision != "autocast":
         return block
-    return _CAST.sub(lambda found: f"{_DECORATOR}\n{found[0]}", block)
+
+    def decorated(found: re.Match[str]) -> str:
+        is_segment = "segment" in found[1]
+        return f"{_WITHOUT_CACHE if is_segment else _DECORATOR}\n{found[0]}"
+
+    return _CAST.sub(decorated, block)

@@ -12,6 +12,7 @@ from typing_extensions import override
 from core.engine.computed import Computed
 from core.engine.data import Batch
 from core.engine.descent import METHODS, descend
+from core.engine.excerpt import Excerpt
 from core.engine.problem import Problem, prepare
 from core.engine.recorder import Silent, within
 from core.engine.workloads import compute, follow
@@ -327,7 +328,7 @@ def test_that_a_number_is_read_unseen() -> None:
 def test_that_a_few_like_parts_hold_what_all_of_them_do(workload: dict[str, object]) -> None:
     """So that a forecast need not follow each."""
     spec = problem().spec.with_changes({"workload": workload, "data.batch_size": 64})
-    few, all_parts = (prepare(spec, torch.device("cpu"), most) for most in (3, None))
+    few, all_parts = (prepare(spec, torch.device("cpu"), Excerpt(units=most)) for most in (3, None))
 
     held = [
         oracles.peak_bytes(lambda made=made: compute(made, Silent())) for made in (few, all_parts)

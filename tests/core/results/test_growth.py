@@ -170,8 +170,7 @@ def unrolled(width: int = 8, depth: int = 2, examples: int = 16, **workload: obj
 def test_that_a_run_says_why_memory_grows(workload: dict[str, object], verdict: str) -> None:
     result = finished(unrolled(**workload))
 
-    (note,) = result.notes
-    assert verdict in note
+    assert any(verdict in note for note in result.notes)
     assert result.readings["inner_step_fit"] == 1.0
 
 

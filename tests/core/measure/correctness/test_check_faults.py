@@ -512,8 +512,10 @@ def test_that_other_random_numbers_when_computed_again_are_found(
 def test_that_a_single_wrong_row_of_a_hessian_is_found(row: int, monkeypatch: Patch) -> None:
     right = hessian._one
 
-    def one(output: object, wrt: object, rows: hessian._Rows, columns: list, keep: bool) -> None:
-        right(output, wrt, rows, columns, keep)
+    def one(
+        output: object, wrt: object, rows: hessian._Rows, columns: list, keep: bool, share: float
+    ) -> None:
+        right(output, wrt, rows, columns, keep, share)
         if rows.start == row:
             columns[0][row].mul_(1 + LITTLE)
 
