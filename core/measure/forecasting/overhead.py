@@ -29,7 +29,7 @@ USUAL_S: Final = 5e-6
 """For an operation of a workload of which there is no small copy: its operations are so large that
 nothing else matters."""
 
-_FEWEST, _MOST, _LONG_ENOUGH_S = 4, 20, 0.04
+_FEWEST, _MOST, _LONG_ENOUGH_S = 4, 12, 0.02
 _FEWEST_OF_LONG, _LONG_S = 2, 0.15
 _STEPS = 2
 """Inner steps of one task, which cost what those of any other cost."""
