@@ -255,9 +255,7 @@ def _saves_once(spec: RunSpec, checkpointing: tuple[tuple[str, Any], ...]) -> bo
 def _numbers(spec: RunSpec, values: tuple[tuple[str, Any], ...]) -> int:
     """How many numbers of parts are tried that are neither the program's own choice nor the
     user's."""
-    mitigation = spec.mitigation
-    asked = {"segments": mitigation.checkpointing.segments}
-    asked |= {name: getattr(mitigation, name) for name, _ in values if hasattr(mitigation, name)}
+    asked = {**dict(spec.mitigation), **dict(spec.mitigation.checkpointing)}
     return sum(
         type(value) is int and value > 1 and value != asked.get(name) for name, value in values
     )
