@@ -301,8 +301,8 @@ def test_that_a_crowded_machine_widens_the_interval_until_nothing_is_said() -> N
     found = compare(measured("A"), measured("B", seconds=0.013, conditions=crowded))
     assert (verdict_of(quiet), verdict_of(found)) == ("slower", "cannot_tell")
     assert found.warnings == (
-        "Other programs wanted the cores that B ran on: it may have taken up to 1.5 times as long "
-        "as it would alone.",
+        "Other programs wanted the cores that B ran on: it may have taken up to 50% longer "
+        "than it would alone.",
     )
     much = compare(measured("A"), measured("B", seconds=0.02, conditions=crowded))
     assert verdict_of(much) == "slower"
