@@ -237,4 +237,4 @@ def _state_of(tab: OpenTab) -> tuple[str, str]:
         return tab.mark, ""
     if tab.result.check is not None and not tab.result.check.passed:
         return tab.mark, failed_check(tab.result.check)
-    return tab.mark, tab.result.outcome.sentence
+    return tab.mark, tab.result.ending

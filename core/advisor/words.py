@@ -94,13 +94,6 @@ def times(factor: float) -> str:
     return f"{factor:.1f}×" if factor >= 0.95 else f"{factor:.2f}×"
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them, three digits."""
-    if seconds < 1e-3:
-        return f"{_three(seconds * 1e6)} µs"
-    return f"{_three(seconds * 1e3)} ms" if seconds < 1 else f"{_three(seconds)} s"
-
-
 def _three(number: float) -> str:
     decimals = 2 if number < 10 else 1 if number < 100 else 0
     return f"{number:,.{decimals}f}"

@@ -86,7 +86,7 @@ def _subtitle(result: Measurement) -> str:
         )
     if result.time is not None:
         words.append(f"median {result.time.median_s * 1e3:.4g} ms")
-    words.append(result.outcome.sentence)
+    words.append(result.ending)
     return " · ".join(words)
 
 

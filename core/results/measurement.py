@@ -180,10 +180,19 @@ class Measurement(_Value):
     notes: tuple[str, ...] = ()
 
     @property
+    def ending(self) -> str:
+        """How the run ended, without the reason."""
+        return "The run could not start." if self._never_began else self.outcome.sentence
+
+    @property
     def sentence(self) -> str:
         """How the run ended, with the reason where there is one."""
         if self.error is None:
             return self.outcome.sentence
-        if self.outcome is Outcome.FAILED and _SETTING.match(self.error):
-            return self.error  # nothing was computed, so no operation has raised
-        return f"{self.outcome.sentence} {self.error}"
+        return self.error if self._never_began else f"{self.outcome.sentence} {self.error}"
+
+    @property
+    def _never_began(self) -> bool:
+        """Whether a setting was refused, so that no operation can have raised."""
+        is_setting = self.error is not None and _SETTING.match(self.error) is not None
+        return self.outcome is Outcome.FAILED and is_setting

@@ -22,7 +22,7 @@ def describe_outcome(tab: OpenTab) -> str:
         return tr("Not measured yet.")
     started = datetime.fromisoformat(result.started_at).astimezone()
     parts = [
-        result.outcome.sentence,
+        result.ending,
         *_check(result.check),
         started.strftime("%Y-%m-%d %H:%M:%S"),
         result.environment.device_name or result.environment.device,

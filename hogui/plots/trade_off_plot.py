@@ -183,11 +183,6 @@ class TradeOffPlot(PlotView):
     def empty_sentence(self) -> str | None:
         return None if self._dots else self._empty
 
-    def set_empty_sentence(self, sentence: str) -> None:
-        """Says something else while there is no point."""
-        self._empty = sentence
-        self.request_redraw()
-
     @override
     def announce_extent(self) -> None:
         # Scales change here, together with the ranges that belong to them.

@@ -107,8 +107,9 @@ def advice_rows(
         _tr("× as it is"),
         _tr("Fits"),
         _tr("Result"),
-        _tr("Measured, {unit}").format(unit=memory.scale.unit),
-        _tr("Measured, {unit}").format(unit=clock.scale.unit),
+        # Short, since what a row does needs the width.
+        _tr("Run, {unit}").format(unit=memory.scale.unit),
+        _tr("Run, {unit}").format(unit=clock.scale.unit),
     )
     return AdviceRows(headers, tuple(rows))
 

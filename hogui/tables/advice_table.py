@@ -15,12 +15,10 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import (
     QAction,
-    QColor,
     QFontMetrics,
     QGuiApplication,
     QKeyEvent,
     QKeySequence,
-    QPainter,
     QPaintEvent,
     QResizeEvent,
 )
@@ -29,6 +27,7 @@ from typing_extensions import override
 
 from hogui.plots.point_marks import Kind, point_icon
 from hogui.tables.advice_rows import ANSWER, FITS, LABEL, NUMBERS, OF_RUNS, AdviceRows
+from hogui.tables.invitation import paint_invitation
 from hogui.tables.rows_model import ICON_SIDE, SORT_ROLE, Index, RowsModel
 from hogui.theme import GRID, Size, theme
 
@@ -132,11 +131,6 @@ class AdviceTable(QTableView):
         self._show_columns()
         self._fit()
 
-    def set_empty_sentence(self, sentence: str) -> None:
-        """Says something else while there is no row."""
-        self._empty = sentence
-        self.viewport().update()
-
     def selected(self) -> frozenset[int]:
         """The numbers of the selected rows."""
         return frozenset(map(self._number, self.selectionModel().selectedRows()))
@@ -181,11 +175,7 @@ class AdviceTable(QTableView):
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         if not self._model.rowCount():
-            painter = QPainter(self.viewport())
-            painter.setPen(QColor(theme().tokens.text_secondary))
-            area = self.viewport().rect().adjusted(4 * GRID, 0, -4 * GRID, 0)
-            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(area, flags, self._empty)
+            paint_invitation(self, self._empty)
 
     def _number(self, index: QModelIndex) -> int:
         return self._sorted.mapToSource(index).row()

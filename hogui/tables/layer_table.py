@@ -34,6 +34,7 @@ from typing_extensions import override
 
 from core.spec.declaration import InvalidSpec
 from hogui.tables.fitting import changes_text_sizes
+from hogui.tables.invitation import paint_invitation
 from hogui.tables.layer_columns import Column
 from hogui.tables.layer_delegate import CELL_MARGINS, INSET, OVERLAP, STEP, LayerDelegate
 from hogui.tables.layer_entries import Spot
@@ -181,11 +182,11 @@ class LayerTable(QTableView):
     @override
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
+        if not self._model.rowCount():
+            paint_invitation(self, self.tr("No layers yet. Add the first one below."))
         painter = QPainter(self.viewport())
         for row in range(self._model.rowCount()):
             self._paint_below(painter, row)
-        if not self._model.rowCount():
-            self._paint_invitation(painter)
         if self._target is not None:
             self._paint_target(painter, self._target)
 
@@ -357,11 +358,6 @@ class LayerTable(QTableView):
                 painter.drawRect(line.adjusted(-4, -1, -5, 0))
         painter.setFont(self.font())
         paint_notes(painter, self._notes(row), top + self._notes_top(row), width)
-
-    def _paint_invitation(self, painter: QPainter) -> None:
-        painter.setPen(QColor(theme().tokens.text_secondary))
-        text = self.tr("No layers yet. Add the first one below.")
-        painter.drawText(self.viewport().rect(), Qt.AlignmentFlag.AlignCenter, text)
 
     def _paint_target(self, painter: QPainter, spot: Spot) -> None:
         row, last = spot.row, self._model.rowCount() - 1

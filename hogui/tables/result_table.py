@@ -26,6 +26,7 @@ from typing_extensions import override
 
 from core.results.measurement import Measurement
 from hogui.tables.fitting import changes_text_sizes
+from hogui.tables.invitation import paint_invitation
 from hogui.tables.result_rows import COLUMNS, result_rows
 from hogui.tables.rows_model import ICON_SIDE, LOOK_ROLE, SEGMENTS_ROLE, Look, RowsModel
 from hogui.tables.share_bar import bar_height, paint_bar, segment_at
@@ -106,10 +107,7 @@ class ResultTable(QTableView):
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
         if not self._model.rowCount():
-            painter = QPainter(self.viewport())
-            painter.setPen(QColor(theme().tokens.text_secondary))
-            text = self.tr("The figures of the run will stand here.")
-            painter.drawText(self.viewport().rect(), Qt.AlignmentFlag.AlignCenter, text)
+            paint_invitation(self, self.tr("The figures of the run will stand here."))
 
     def _add_actions(self) -> None:
         copy = QAction(self.tr("Copy as CSV"), self)

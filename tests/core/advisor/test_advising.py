@@ -295,3 +295,38 @@ def test_that_a_point_that_may_fit_says_why_it_is_not_known() -> None:
     assert "Of no point it is known whether it fits: each peak is a lower bound." in every
     none = advised(NESTED, PLENTY, grow=False).sentences
     assert not any("lower bound" in each for each in none)
+
+
+def test_that_of_the_forms_of_an_approximation_one_that_fits_is_told() -> None:
+    """bfloat16 alone saves memory and does not fit; with rematerialization it does."""
+
+    def half(spec: RunSpec) -> tuple[int, float]:
+        peak, seconds = rule(spec)
+        return (peak // 2 if spec.mitigation.precision == "bfloat16" else peak), seconds
+
+    alone = half(NESTED.with_value("mitigation.precision", "bfloat16"))[0]
+    advice = advised(NESTED, alone, Told(half), grow=False)
+    (near,) = (
+        each
+        for each in advice.sentences
+        if each.startswith("Not the same answer") and " (in bfloat16)" in each
+    )
+    assert near.startswith("Not the same answer: rematerialize, ")
+
+
+def test_that_a_ratio_of_which_one_side_was_measured_is_said_to_be_foretold() -> None:
+    """What was asked about does not fit, so that it is not measured beside the others."""
+
+    def alike(spec: RunSpec) -> tuple[int, float]:
+        plain = spec.mitigation.checkpointing.kind == "none"
+        return (1000, 0.1) if plain else (500, 0.25)
+
+    def settle(specs: Sequence[RunSpec]) -> list[float | None]:
+        return [0.7 for _ in specs]
+
+    measured = advised(NESTED, 900, Told(alike), settle=settle, grow=False).recommended
+    foretold = advised(NESTED, 900, Told(alike), grow=False).recommended
+    assert measured is not None
+    assert foretold is not None
+    assert "2.5× time as foretold;" in measured.reason
+    assert "2.5× time;" in foretold.reason

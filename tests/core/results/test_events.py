@@ -132,3 +132,5 @@ def test_that_a_setting_that_cannot_be_followed_is_not_called_a_failed_operation
     error = "mitigation.compile: no C++ compiler is there; allowed: false."
     failed = RESULT.model_copy(update={"outcome": Outcome.FAILED, "error": error})
     assert failed.sentence == error
+    assert failed.ending == "The run could not start."
+    assert RESULT.ending == "The run finished."

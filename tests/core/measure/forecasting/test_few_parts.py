@@ -1,6 +1,6 @@
 """A batch in parts is foretold to the byte, and many parts from few."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -14,10 +14,10 @@ from core.measure.forecasting.few_parts import (
 )
 from core.measure.forecasting.few_steps import Uneven
 from core.measure.forecasting.prediction import predict
-from core.measure.memory.blocks import LedgerPhase, LedgerReport
+from core.measure.memory.blocks import LedgerPhase
 from core.results.forecast import Forecast
-from core.results.memory_timeline import MemoryTimeline
 from core.spec.run import RunSpec
+from tests.core.measure.forecasting.told import Told, report_of
 from tests.core.measure.memory.exactness import (
     FORECASTER,
     PATIENT_S,
@@ -107,20 +107,7 @@ def test_that_the_larger_parts_come_first_and_are_followed_beside_the_smaller_on
     assert sizes(run({"kind": "hvp"}, 1)) == ()
 
 
-@dataclass(frozen=True)
-class Told:
-    report: LedgerReport
-    seconds: float | None
-
-
-REPORT = LedgerReport(
-    baseline_bytes=10,
-    peak_bytes=90,
-    by_category={"other": 100},
-    by_layer={},
-    phases=(LedgerPhase("part 1: forward", 90, 0, None, True),),
-    timeline=MemoryTimeline(),
-)
+REPORT = report_of("part 1: forward")
 
 
 def test_that_seconds_are_those_of_the_examples_left_out() -> None:

@@ -1,6 +1,6 @@
 """Many like parts foretold from few are what following each of them gives."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -9,10 +9,10 @@ from core.engine.excerpt import Excerpt
 from core.measure.forecasting.few_steps import Uneven
 from core.measure.forecasting.few_units import are_many, from_few_units, groups
 from core.measure.forecasting.prediction import predict
-from core.measure.memory.blocks import LedgerPhase, LedgerReport
+from core.measure.memory.blocks import LedgerPhase
 from core.results.forecast import Forecast
-from core.results.memory_timeline import MemoryTimeline
 from core.spec.run import RunSpec
+from tests.core.measure.forecasting.told import Told, report_of
 from tests.core.measure.memory.exactness import (
     FORECASTER,
     PATIENT_S,
@@ -102,20 +102,7 @@ def test_that_rows_are_grouped_by_the_parameter_that_they_belong_to() -> None:
     assert are_many((8,))
 
 
-@dataclass(frozen=True)
-class Told:
-    report: LedgerReport
-    seconds: float | None
-
-
-REPORT = LedgerReport(
-    baseline_bytes=10,
-    peak_bytes=90,
-    by_category={"other": 100},
-    by_layer={},
-    phases=(LedgerPhase("rows", 90, 0, None, True),),
-    timeline=MemoryTimeline(),
-)
+REPORT = report_of("rows")
 
 
 def test_that_seconds_are_those_of_the_parts_left_out() -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 import random
 import statistics
 import time
@@ -169,6 +170,15 @@ def test_that_a_clock_that_lost_time_is_found_out_by_what_was_computed_in_it() -
     clock = Clock(CPU, lambda: None, movable.clock().compute, lambda: movable.now_s, witnesses)
     with pytest.raises(ClockJumped):
         clock.once()
+
+
+def test_that_no_more_than_all_cores_can_have_computed() -> None:
+    """1000 s by the clock, and what all cores do in that time, or half as much again."""
+    all_cores = 1000.0 * (os.cpu_count() or 1)
+    witnesses = Witnesses(date=lambda: 0.0, busy=lambda: all_cores)
+    witnesses.confirm((-1000.0, 0.0), 1000.0, ())
+    with pytest.raises(ClockJumped):
+        witnesses.confirm((-1000.0, -all_cores / 2), 1000.0, ())
 
 
 def test_that_a_date_set_ahead_or_a_machine_asleep_is_no_jump_of_the_clock() -> None:
