@@ -156,7 +156,8 @@ def test_that_a_run_without_figures_has_dashes_and_a_reason(capsys: Output) -> N
 def test_that_an_unknown_run_is_refused(capsys: Output) -> None:
     keep("aaaa1111")
     assert refused(capsys, "aaaa1111", "zzzz") == (
-        "'zzzz' is not the id of a stored run; `hogui history` lists them."
+        "'zzzz' is not the id of a stored run; `hogui history` lists them. Configurations are "
+        "compared with --interleaved."
     )
 
 
