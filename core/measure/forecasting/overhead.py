@@ -6,7 +6,6 @@ computed once, and what its time exceeds that of its operations alone by is shar
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from core.engine.workloads import compute
 from core.measure.correctness.checks.reduced import reduced
 from core.measure.memory.calls import Call, call_of, only_shows
 from core.measure.memory.kernels import Kernels
+from core.measure.timing.own_time import OwnTime
 from core.measure.watching import Watching
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -111,9 +111,9 @@ def _usual(problem: Problem) -> float:
     taken: list[float] = []
     while not _are_enough(taken):
         problem.reset()
-        start = time.perf_counter()
+        watch = OwnTime(problem.device)
         computed = compute(problem, Silent())
-        taken.append(time.perf_counter() - start)
+        taken.append(watch.stop())
         del computed
     # A busy machine interrupts whatever takes longer than its time slice: half of these, or more.
     return sorted(taken)[len(taken) // 4]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from torch.autograd.profiler import profile, record_function
 from torch.utils._python_dispatch import _disable_current_modes
 
 from core.measure.memory.calls import Call, TensorLike, rebuild
+from core.measure.timing.own_time import OwnTime
 
 SLOW_S = 0.1
 """A call this slow is repeated once."""
@@ -153,10 +153,10 @@ def _ready(call: Call, device: torch.device) -> Callable[[], float] | None:
 
     def once() -> float:
         _wait(device)
-        start = time.perf_counter()
+        watch = OwnTime(device)
         output = call.run(arguments, keywords)
         _wait(device)
-        seconds = time.perf_counter() - start
+        seconds = watch.stop()
         del output
         return seconds
 

@@ -1,7 +1,9 @@
 """What operations cost beside themselves is measured on a small copy and shared out evenly."""
 
 import json
-from types import SimpleNamespace
+from collections.abc import Callable
+from functools import partial
+from itertools import count
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from core.measure.forecasting.overhead import USUAL_S, overhead_s
 from core.measure.forecasting.prediction import predict
 from core.measure.memory.calls import Call
 from core.measure.memory.kernels import Kernels
+from core.measure.timing.own_time import OwnTime
 from core.spec.run import RunSpec
 
 CPU = torch.device("cpu")
@@ -40,12 +43,19 @@ class Ticking:
         return self.now
 
 
+def believe(clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the processor's count it takes no less than by this clock."""
+    days = count(step=86_400)
+    watch = partial(OwnTime, wall=clock, own=lambda: next(days))
+    monkeypatch.setattr(overhead, "OwnTime", watch)
+
+
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Ticking:
     """Nothing is known yet, and repetitions take the same time."""
     ticking = Ticking()
     monkeypatch.setattr(overhead, "_known", {})
-    monkeypatch.setattr(overhead, "time", SimpleNamespace(perf_counter=ticking.perf_counter))
+    believe(ticking.perf_counter, monkeypatch)
     return ticking
 
 
@@ -79,10 +89,9 @@ def test_that_the_time_of_operations_alone_is_taken_off() -> None:
 def test_that_the_copy_takes_what_it_usually_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undisturbed: neither the fastest of its repetitions nor one that was interrupted."""
     instants = iter([0.0, 0.09, 1.0, 1.01, 2.0, 2.03, 3.0, 3.12])
-    stopwatch = SimpleNamespace(perf_counter=lambda: next(instants))
     constant = overhead_s(mlp(), Pretended(0.0))
     overhead._known.clear()
-    monkeypatch.setattr(overhead, "time", stopwatch)
+    believe(lambda: next(instants), monkeypatch)
     assert overhead_s(mlp(), Pretended(0.0)) == pytest.approx(constant * 0.03 / TICK_S)
 
 
