@@ -48,7 +48,7 @@ def revised(advice: Advice, points: Sequence[AdvicePoint]) -> Advice:
         advice: the answer.
         points: those of the answer, with what was measured since.
     """
-    if tuple(points) == advice.points:
+    if list(map(_found, points)) == list(map(_found, advice.points)):
         return advice
     asked = points[0] if points and not points[0].changes else None
     before = _recommended(advice, points)
@@ -69,6 +69,10 @@ def revised(advice: Advice, points: Sequence[AdvicePoint]) -> Advice:
             "sentences": _sentences(advice, points, before, taken, asked),
         }
     )
+
+
+def _found(point: AdvicePoint) -> tuple[int | None, float | None, bool | None]:
+    return point.measured_bytes, point.measured_s, point.fits
 
 
 def _recommended(advice: Advice, points: Sequence[AdvicePoint]) -> AdvicePoint | None:

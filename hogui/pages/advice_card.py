@@ -27,8 +27,7 @@ from hogui.advice_text import (
 )
 from hogui.icons import set_icon
 from hogui.plots.elided_label import ElidedLabel
-from hogui.tab_advice import Proposal, nameless
-from hogui.tables.advice_rows import Measured
+from hogui.tab_advice import Measured, Proposal, nameless
 from hogui.theme import GRID
 
 _LIMIT = 56 * GRID
@@ -134,6 +133,14 @@ class AdviceCard(QFrame):
             sentence = self.tr("A run of the recommendation: {found}.").format(found=found)
             others = (sentence, *others)
         self._say(head, reason, others)
+
+    def set_stale(self, stale: bool) -> None:
+        """Whether what it says answers another question than the one that is put."""
+        if bool(self.property("stale")) != stale:
+            self.setProperty("stale", stale)
+            for widget in self.findChildren(QLabel):
+                widget.style().unpolish(widget)
+                widget.style().polish(widget)
 
     def _say(self, head: str, reason: str, others: Sequence[str]) -> None:
         self.headline_label.setText(head)

@@ -22,11 +22,14 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 from typing_extensions import override
 
+from core.advisor import known_bytes, known_seconds
 from core.results.advice import AdvicePoint, Impossible
-from hogui.advice_text import capitalized, details_of, point_of_recommendation
+from hogui.advice_text import capitalized, details_of, stale_text
 from hogui.forecast_text import total_bytes
+from hogui.forecaster import DEBOUNCE_MS
 from hogui.forms.group import Group
 from hogui.icons import set_icon
+from hogui.judged_advice import JudgedAdvice
 from hogui.open_tab import OpenTab
 from hogui.pages.advice_card import AdviceCard
 from hogui.pages.advice_head import AdviceHead
@@ -34,8 +37,8 @@ from hogui.plots.frame import frame_clock
 from hogui.plots.trade_off_plot import Dot, TradeOffPlot
 from hogui.session import MOST_TABS_AT_ONCE
 from hogui.splitter import Splitter
-from hogui.tab_advice import Proposal, TabAdvice
-from hogui.tables.advice_rows import Measured, advice_rows, kind_of
+from hogui.tab_advice import AdviceState, Measured, Proposal, TabAdvice
+from hogui.tables.advice_rows import advice_rows, kind_of
 from hogui.tables.advice_table import AdviceTable
 from hogui.tables.rows_model import RowsModel
 from hogui.theme import GRID, Size, theme
@@ -43,7 +46,7 @@ from hogui.theme import GRID, Size, theme
 PAUSE_MS = 100
 _WIDE = 325 * GRID
 """From this width on the table stands beside the plot."""
-_SHARES = {False: [5300, 4700], True: [4500, 5500]}
+_SHARES = {False: [5300, 4700], True: [3800, 6200]}
 """Of plot and table: under each other, and side by side."""
 _IMPOSSIBLE_HEIGHT = 32 * GRID
 _ROW = 6 * GRID
@@ -72,7 +75,7 @@ class AdvicePage(QWidget):
         super().__init__(parent)
         self.setObjectName("advicePage")
         self.tab, self.advice = tab, advice
-        self._measured: Measured = {}
+        self._judged = JudgedAdvice(advice)
         self._shown_impossible: tuple[Impossible, ...] | None = None
         self._is_held = self._is_laid_out = self._is_redrawing = False
         self._is_stale_picture = self._is_new_picture = True
@@ -80,6 +83,10 @@ class AdvicePage(QWidget):
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
         self._pause.timeout.connect(self._request_redraw)
+        self._typing = QTimer(self)
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(DEBOUNCE_MS)
+        self._typing.timeout.connect(self._follow_budget)
         self._points: tuple[AdvicePoint, ...] = ()
         self._chosen: set[str] = set()
         """The labels of the combinations that are selected."""
@@ -107,9 +114,8 @@ class AdvicePage(QWidget):
 
     def set_measured(self, measured: Measured) -> None:
         """What runs have shown, by the configuration without its name."""
-        if measured != self._measured:
-            self._measured = dict(measured)
-            self.card.show_answer(self.advice.answer, self._measured)
+        if self._judged.set_measured(measured):
+            self._changed()
             self._request_redraw()
 
     def selected(self) -> list[Proposal]:
@@ -121,11 +127,45 @@ class AdvicePage(QWidget):
 
     def _changed(self) -> None:
         """The state is another one."""
-        advice = self.advice
-        is_stale = advice.question is not None and not advice.is_of(self.tab.spec)
-        self.head.show_advice(advice, is_held=self._is_held, is_stale=is_stale)
-        self.card.show_answer(advice.answer, self._measured)
-        self._show_impossible(advice.answer.impossible if advice.answer is not None else ())
+        advice, answer = self.advice, self._judged.answer
+        stale = stale_text(answer, self.head.budget)
+        if advice.question is not None and not advice.is_of(self.tab.spec):
+            stale = self.tr("The settings were changed since.")
+        self.head.show_advice(advice, answer, is_held=self._is_held, stale=stale)
+        self.card.show_answer(answer, self._judged.measured)
+        self.card.set_stale(bool(stale))
+        self._show_impossible(answer.impossible if answer is not None else ())
+        self._follow_budget()
+
+    def _budget_edited(self) -> None:
+        self._typing.start()
+        self._changed()
+
+    def _follow_budget(self) -> None:
+        """Asks about the budget that is typed, as soon as that needs no further forecasts."""
+        question, budget = self.advice.question, self.head.budget
+        if question is None or budget in (None, question.budget_bytes):
+            return
+        state = self.advice.state
+        is_foretold = state is AdviceState.DONE or bool(
+            state is AdviceState.ASKING and self.advice.doing
+        )
+        is_same = self.head.is_own and self.advice.is_of(self.tab.spec)
+        if is_same and is_foretold and not self._is_held and not self._typing.isActive():
+            self.adviceWanted.emit(budget)
+
+    def _wanted(self, budget_bytes: int) -> None:
+        """The button or Enter; what was typed may be on its way already."""
+        self._typing.stop()
+        question = self.advice.question
+        is_on_its_way = (
+            self.advice.is_under_way
+            and question is not None
+            and question.budget_bytes == budget_bytes
+            and self.advice.is_of(self.tab.spec)
+        )
+        if not is_on_its_way:
+            self.adviceWanted.emit(budget_bytes)
 
     def _points_changed(self, only_more: bool) -> None:
         self._is_new_picture |= not only_more
@@ -144,16 +184,16 @@ class AdvicePage(QWidget):
         if not self._is_stale_picture or not isValid(self):
             return
         self._is_redrawing = True
-        self._points, advice = self.advice.points, self.advice
-        answer, question = advice.answer, advice.question
+        self._points, question = self._judged.points, self.advice.question
+        answer = self._judged.answer if self.advice.answer is not None else None
         budget = question.budget_bytes if question is not None else 0
-        best = point_of_recommendation(answer) if answer is not None else None
-        rows = advice_rows(
-            self._points, budget, best.spec if best is not None else None, self._measured
-        )
+        chosen = answer.recommended if answer is not None else None
+        taken = None if chosen is None else chosen.spec
+        best = next((point for point in self._points if point.spec == taken), None)
+        rows = advice_rows(self._points, budget, taken)
         kinds = [kind_of(point) for point in self._points]
         self.table.show_rows(rows, kinds, anew=self._is_new_picture)
-        timed = [(row, point) for row, point in enumerate(self._points) if point.forecast.seconds]
+        timed = [(row, point) for row, point in enumerate(self._points) if known_seconds(point)]
         self._dot_rows = tuple(row for row, _ in timed)
         first = next((point for point in self._points if not point.changes), None)
         self.plot.set_dots([self._dot(point, first, best) for _, point in timed])
@@ -168,14 +208,18 @@ class AdvicePage(QWidget):
             names.append(self.tr("as it is"))
         if point is best:
             names.append(self.tr("recommended"))
+        seconds, foretold = known_seconds(point) or 0.0, None
+        if point.measured_s is not None or point.measured_bytes is not None:
+            foretold = point.forecast.seconds or seconds, total_bytes(point.forecast)
         return Dot(
             label=capitalized(point.label),
-            seconds=point.forecast.seconds or 0.0,
-            total_bytes=total_bytes(point.forecast),
+            seconds=seconds,
+            total_bytes=known_bytes(point),
             kind=kind_of(point),
             on_front=point.on_front and not point.approximates,
             name=" · ".join(names),
             details=partial(details_of, point, first),
+            foretold=foretold,
         )
 
     def _select_again(self) -> None:
@@ -312,7 +356,8 @@ class AdvicePage(QWidget):
         return self.impossible
 
     def _wire(self) -> None:
-        self.head.wanted.connect(self.adviceWanted)
+        self.head.wanted.connect(self._wanted)
+        self.head.edited.connect(self._budget_edited)
         self.head.stopWanted.connect(self.stopWanted)
         self.head.closed.connect(self.closed)
         self.card.openWanted.connect(lambda proposal: self.openWanted.emit([proposal]))
