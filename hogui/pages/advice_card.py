@@ -161,6 +161,7 @@ class AdviceCard(QFrame):
             widget.setParent(None)
             widget.deleteLater()
         self._limit_rows = []
+        before: QWidget = self.measure_button
         for row, limit in enumerate(limits):
             run = measured.get(nameless(limit.spec)) if limit.spec is not None else None
             label = QLabel(limit_text(limit, run))
@@ -192,6 +193,8 @@ class AdviceCard(QFrame):
             for column, each in enumerate((button, run_button), start=1):
                 self._limits.addWidget(each, row, column)
                 self._limit_rows.append(each)
+                QWidget.setTabOrder(before, each)
+                before = each
 
 
 def _proposal(answer: Advice | None) -> Proposal | None:

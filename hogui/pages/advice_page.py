@@ -10,12 +10,9 @@ from functools import partial
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
-    QHeaderView,
-    QLabel,
     QPushButton,
-    QTableView,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -23,16 +20,17 @@ from shiboken6 import isValid
 from typing_extensions import override
 
 from core.advisor import known_bytes, known_seconds
-from core.results.advice import AdvicePoint, Impossible
+from core.results.advice import AdvicePoint
 from hogui.advice_text import capitalized, details_of, stale_text
 from hogui.forecast_text import total_bytes
 from hogui.forecaster import DEBOUNCE_MS
-from hogui.forms.group import Group
 from hogui.icons import set_icon
 from hogui.judged_advice import JudgedAdvice
 from hogui.open_tab import OpenTab
 from hogui.pages.advice_card import AdviceCard
 from hogui.pages.advice_head import AdviceHead
+from hogui.pages.impossible_group import ImpossibleGroup
+from hogui.plots.elided_label import ElidedLabel
 from hogui.plots.frame import frame_clock
 from hogui.plots.trade_off_plot import Dot, TradeOffPlot
 from hogui.session import MOST_TABS_AT_ONCE
@@ -40,16 +38,13 @@ from hogui.splitter import Splitter
 from hogui.tab_advice import AdviceState, Measured, Proposal, TabAdvice
 from hogui.tables.advice_rows import advice_rows, kind_of
 from hogui.tables.advice_table import AdviceTable
-from hogui.tables.rows_model import RowsModel
-from hogui.theme import GRID, Size, theme
+from hogui.theme import GRID, theme
 
 PAUSE_MS = 100
 _WIDE = 325 * GRID
 """From this width on the table stands beside the plot."""
 _SHARES = {False: [5300, 4700], True: [3800, 6200]}
 """Of plot and table: under each other, and side by side."""
-_IMPOSSIBLE_HEIGHT = 32 * GRID
-_ROW = 6 * GRID
 
 
 class AdvicePage(QWidget):
@@ -76,7 +71,6 @@ class AdvicePage(QWidget):
         self.setObjectName("advicePage")
         self.tab, self.advice = tab, advice
         self._judged = JudgedAdvice(advice)
-        self._shown_impossible: tuple[Impossible, ...] | None = None
         self._is_held = self._is_laid_out = self._is_redrawing = False
         self._is_stale_picture = self._is_new_picture = True
         self._pause = QTimer(self)
@@ -134,7 +128,7 @@ class AdvicePage(QWidget):
         self.head.show_advice(advice, answer, is_held=self._is_held, stale=stale)
         self.card.show_answer(answer, self._judged.measured)
         self.card.set_stale(bool(stale))
-        self._show_impossible(answer.impossible if answer is not None else ())
+        self.impossible.show_impossible(answer.impossible if answer is not None else ())
         self._follow_budget()
 
     def _budget_edited(self) -> None:
@@ -228,28 +222,6 @@ class AdvicePage(QWidget):
         if rows != self.table.selected():
             self.table.select(rows)
 
-    def _show_impossible(self, impossible: tuple[Impossible, ...]) -> None:
-        if impossible == self._shown_impossible:
-            return
-        self._shown_impossible = impossible
-        count = len(impossible)
-        self.impossible.setVisible(count > 0)
-        one = self.tr("1 combination cannot work")
-        many = self.tr("{count} combinations cannot work").format(count=count)
-        self.impossible.set_title(one if count == 1 else many)
-        self._impossible_rows.set_rows(
-            (capitalized(each.label), each.reason) for each in impossible
-        )
-        self._fit_impossible()
-
-    def _fit_impossible(self) -> None:
-        """As high as its rows, within reason."""
-        table = self._impossible_table
-        table.resizeRowsToContents()
-        rows = sum(table.rowHeight(row) for row in range(self._impossible_rows.rowCount()))
-        wanted = table.horizontalHeader().sizeHint().height() + rows + 2
-        table.setFixedHeight(min(wanted, _IMPOSSIBLE_HEIGHT))
-
     # What the user does.
 
     def _selection_changed(self) -> None:
@@ -300,20 +272,32 @@ class AdvicePage(QWidget):
         below.setSpacing(2 * GRID)
         below.addWidget(self.table, 1)
         below.addLayout(self._buttons())
-        below.addWidget(self._impossible())
+        self.impossible = ImpossibleGroup()
+        below.addWidget(self.impossible)
         self.splitter.addWidget(self.plot)
         self.splitter.addWidget(lower)
         self.splitter.setStretchFactor(0, 1)
         self.splitter.setStretchFactor(1, 1)
+        answer = _Answer()
+        column = QVBoxLayout(answer)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2 * GRID)
+        column.addWidget(self.card)
+        column.addWidget(self.splitter, 1)
+        # In a small window the parts keep their height, and scroll.
+        self.scroll = QScrollArea()
+        self.scroll.setWidgetResizable(True)
+        self.scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll.setWidget(answer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(3 * GRID, 2 * GRID, 3 * GRID, 2 * GRID)
         layout.setSpacing(2 * GRID)
         layout.addWidget(self.head)
-        layout.addWidget(self.card)
-        layout.addWidget(self.splitter, 1)
+        layout.addWidget(self.scroll, 1)
 
     def _buttons(self) -> QHBoxLayout:
-        self.selection_label = QLabel()
+        self.selection_label = ElidedLabel()
         self.selection_label.setProperty("role", "secondary")
         self.open_button = _button("openPointButton", self.tr("Open as tab"), "new-tab")
         self.open_button.setToolTip(self.tr("Open each selected combination in a tab (Enter)"))
@@ -331,29 +315,6 @@ class AdvicePage(QWidget):
         for button in (self.open_button, self.measure_button, self.compare_button):
             line.addWidget(button)
         return line
-
-    def _impossible(self) -> Group:
-        self.impossible = Group("", expanded=False)
-        self.impossible.setObjectName("impossibleGroup")
-        self._impossible_rows = RowsModel([self.tr("Combination"), self.tr("Why not")])
-        table = QTableView()
-        table.setObjectName("impossibleTable")
-        table.setAccessibleName(self.tr("Combinations that cannot work"))
-        table.setModel(self._impossible_rows)
-        table.setFont(theme().font(Size.BODY))
-        table.setShowGrid(False)
-        table.setTabKeyNavigation(False)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.verticalHeader().hide()
-        table.verticalHeader().setMinimumSectionSize(_ROW)
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self._impossible_table = table
-        header.sectionResized.connect(lambda *_: self._fit_impossible())
-        self.impossible.add(table)
-        return self.impossible
 
     def _wire(self) -> None:
         self.head.wanted.connect(self._wanted)
@@ -387,6 +348,14 @@ class AdvicePage(QWidget):
     @override
     def minimumSizeHint(self) -> QSize:
         return QSize(100 * GRID, 100 * GRID)
+
+
+class _Answer(QWidget):
+    """What scrolls only where there is no room for the least height of its parts."""
+
+    @override
+    def heightForWidth(self, width: int) -> int:
+        return self.layout().minimumHeightForWidth(width)
 
 
 def _proposal(point: AdvicePoint) -> Proposal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -74,6 +75,7 @@ class RunPage(QWidget):
         self.splitter.setStretchFactor(0, 0)
         self.splitter.restoreState(state)
         panel.show()
+        self._order_focus(panel)
         panel.specChanged.connect(self._take_spec)
         panel.problemsChanged.connect(self._take_problems)
         panel.presetChosen.connect(self._take_preset)
@@ -85,6 +87,17 @@ class RunPage(QWidget):
         if self.tab.findings:
             panel.show_findings(self.tab.findings)
         return panel
+
+    def _order_focus(self, panel: QWidget) -> None:
+        """The panel stands at the left, although it is made after the figures."""
+        chain = [self.nextInFocusChain()]
+        while chain[-1] is not self:
+            chain.append(chain[-1].nextInFocusChain())
+        reached = [each for each in chain if each.focusPolicy() is not Qt.FocusPolicy.NoFocus]
+        before = [each for each in reached if panel.isAncestorOf(each)]
+        after = [each for each in reached if self.right.isAncestorOf(each)]
+        for earlier, later in pairwise([*before[-1:], *after]):
+            QWidget.setTabOrder(earlier, later)
 
     def show_beside(self, before: Sequence[Figures], after: Sequence[Figures]) -> None:
         """Puts the figures of other tabs to the left and right of this tab's own."""
@@ -119,7 +132,9 @@ class RunPage(QWidget):
         self.right.addWidget(strip)
         height = self.right.height()
         wanted = min(strip.sizeHint().height(), height // 3)
-        self.right.setSizes([height - wanted, wanted])
+        # Between the two stands advice, if it has been asked for.
+        hidden = [0] * (self.right.count() - 2)
+        self.right.setSizes([height - wanted, *hidden, wanted])
 
     def _take_spec(self, spec: RunSpec) -> None:
         self.tab.edit(spec)

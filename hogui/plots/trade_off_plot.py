@@ -44,7 +44,8 @@ _REACH = 20
 _FAR = 1.6
 """A budget that is this many times the range of the points away is not drawn but named."""
 _DASHES = (8.0, 4.0)
-_LEAST_HEIGHT = 40 * GRID
+_LEAST_HEIGHT, _LEAST_OF_ALL = 40 * GRID, 56 * GRID
+"""Of the canvas, and with two lines of legend above it."""
 _RING = 6.5
 
 
@@ -105,6 +106,7 @@ class TradeOffPlot(PlotView):
         )
         self.setObjectName("advicePlot")
         self.canvas.setMinimumHeight(_LEAST_HEIGHT)
+        self.setMinimumHeight(_LEAST_OF_ALL)
         self._legend = PointLegend()
         self.canvas.pointed.connect(self._point_at)
         self.canvas.box.clicked.connect(self._clicked)
