@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
+from shiboken6 import delete
 
 from core.spec.presets import preset
 from core.spec.run import RunSpec
@@ -75,7 +76,7 @@ class RunPage(QWidget):
         self.splitter.setStretchFactor(0, 0)
         self.splitter.restoreState(state)
         panel.show()
-        self._order_focus(panel)
+        self._order_focus()
         panel.specChanged.connect(self._take_spec)
         panel.problemsChanged.connect(self._take_problems)
         panel.presetChosen.connect(self._take_preset)
@@ -88,16 +89,15 @@ class RunPage(QWidget):
             panel.show_findings(self.tab.findings)
         return panel
 
-    def _order_focus(self, panel: QWidget) -> None:
+    def _order_focus(self) -> None:
         """The panel stands at the left, although it is made after the figures."""
-        chain = [self.nextInFocusChain()]
-        while chain[-1] is not self:
-            chain.append(chain[-1].nextInFocusChain())
-        reached = [each for each in chain if each.focusPolicy() is not Qt.FocusPolicy.NoFocus]
-        before = [each for each in reached if panel.isAncestorOf(each)]
-        after = [each for each in reached if self.right.isAncestorOf(each)]
-        for earlier, later in pairwise([*before[-1:], *after]):
+        # What is made now comes last, behind the panel. Asking a widget for the next one in the
+        # chain would hand its ownership over to it.
+        end = QWidget(self)
+        end.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        for earlier, later in pairwise([end, *self.figures.in_focus_order]):
             QWidget.setTabOrder(earlier, later)
+        delete(end)
 
     def show_beside(self, before: Sequence[Figures], after: Sequence[Figures]) -> None:
         """Puts the figures of other tabs to the left and right of this tab's own."""
