@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from PySide6.QtCore import QCoreApplication
 
+from core.advisor import known_bytes, known_seconds, time_factor
 from core.results.advice import Advice, AdvicePoint, Limit
 from core.results.forecast import Forecast
 from core.results.measurement import Measurement
+from hogui.budget_text import text_of_budget
 from hogui.forecast_text import total_bytes
 from hogui.tab_advice import AdviceState, TabAdvice
 from hogui.units import format_count, format_memory, format_ratio, format_seconds, ratio
 
 
-def progress_text(advice: TabAdvice, *, is_held: bool) -> str:
-    """How far the answer is, in a line."""
+def progress_text(advice: TabAdvice, answer: Advice | None, *, is_held: bool) -> str:
+    """How far the answer is, in a line.
+
+    Args:
+        advice: what is known of it.
+        answer: with what was measured since.
+        is_held: whether it waits for a run.
+    """
     counted = ""
     if advice.of:
         counted = _tr("{done} of {of} combinations").format(done=advice.done, of=advice.of)
@@ -29,8 +37,8 @@ def progress_text(advice: TabAdvice, *, is_held: bool) -> str:
             return _tr("Stopped at {counted}").format(counted=counted)
         case AdviceState.STOPPED:
             return _tr("Stopped")
-        case AdviceState.DONE if advice.answer is not None:
-            return _summary(advice.answer)
+        case AdviceState.DONE if answer is not None:
+            return _summary(answer)
     return ""
 
 
@@ -112,19 +120,45 @@ def words_of_limit(limit: Limit) -> str:
 
 def details_of(point: AdvicePoint, first: AdvicePoint | None) -> tuple[tuple[str, str], ...]:
     """The lines of a point's read-out."""
-    total, seconds = total_bytes(point.forecast), point.forecast.seconds
-    first_total = total_bytes(first.forecast) if first is not None else None
-    first_seconds = first.forecast.seconds if first is not None else None
-    lines = [(_tr("Peak and baseline"), format_memory(total))]
-    if first is not None and point is not first:
-        lines.append((_tr("÷ as it is"), format_ratio(ratio(first_total, total))))
-    lines.append((_tr("Time"), format_seconds(seconds)))
-    if first is not None and point is not first:
-        lines.append((_tr("× as it is"), format_ratio(ratio(seconds, first_seconds))))
+    other = first if first is not None and point is not first else None
+    lines = [
+        _figure(
+            _tr("Peak and baseline"),
+            format_memory(known_bytes(point)),
+            None if point.measured_bytes is None else format_memory(total_bytes(point.forecast)),
+        )
+    ]
+    if other is not None:
+        lines.append(
+            (_tr("÷ as it is"), format_ratio(ratio(known_bytes(other), known_bytes(point))))
+        )
+    lines.append(
+        _figure(
+            _tr("Time"),
+            format_seconds(known_seconds(point)),
+            None if point.measured_s is None else format_seconds(point.forecast.seconds),
+        )
+    )
+    if other is not None:
+        lines.append((_tr("× as it is"), format_ratio(time_factor(point, other))))
     lines.append((_tr("Result"), point.approximates or _tr("exact")))
-    if not point.forecast.exact:
+    if not point.forecast.exact and point.measured_bytes is None:
         lines.append((_tr("The peak is a lower bound"), ""))
     return tuple(lines)
+
+
+def _figure(name: str, text: str, foretold: str | None) -> tuple[str, str]:
+    """A figure, and where it was measured what had been foretold."""
+    if foretold is None:
+        return name, text
+    return name, _tr("{figure} measured, {other} foretold").format(figure=text, other=foretold)
+
+
+def stale_text(answer: Advice | None, budget_bytes: int | None) -> str:
+    """That what is shown answers another budget than the one that is typed; else empty."""
+    if answer is None or answer.budget_bytes == budget_bytes:
+        return ""
+    return _tr("This is for {budget}.").format(budget=text_of_budget(answer.budget_bytes))
 
 
 def _tr(text: str) -> str:

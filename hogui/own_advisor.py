@@ -13,6 +13,7 @@ from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
 
 if TYPE_CHECKING:
+    from core.advisor import Settle
     from core.isolation import Forecasters
 
 
@@ -26,6 +27,10 @@ class OwnAdvisor:
         self._lasting: Forecasters | None = None
         self._passing: Forecasters | None = None
         self._is_closed = False
+        self._question: tuple[RunSpec, DeviceMemory | None] | None = None
+        self._budget_bytes = 0
+        self._settled: list[dict[RunSpec, float]] = []
+        """What took turns and how long it took, for the budgets of one configuration."""
 
     def advise(
         self,
@@ -39,8 +44,16 @@ class OwnAdvisor:
         from core.advisor import advise
         from core.isolation import side_by_side
 
+        is_same = (spec, on) == self._question and budget_bytes != self._budget_bytes
+        # What a file of the user's does may be another thing by now.
+        if not is_same or isinstance(spec.model, PythonModel):
+            self._settled.clear()
+        self._question, self._budget_bytes = (spec, on), budget_bytes
+
         def settle(specs: Sequence[RunSpec]) -> Sequence[float | None]:
-            return side_by_side(specs, cancelled=resting)
+            return settled_before(
+                specs, self._settled, lambda specs: side_by_side(specs, cancelled=resting)
+            )
 
         if not isinstance(spec.model, PythonModel):
             ask = _Ask(self._processes(), on, resting, loads_files=False)
@@ -68,6 +81,28 @@ class OwnAdvisor:
         if self._lasting is None:
             self._lasting = forecasters()
         return self._lasting
+
+
+def settled_before(
+    specs: Sequence[RunSpec], known: list[dict[RunSpec, float]], settle: Settle
+) -> Sequence[float | None]:
+    """Times of configurations that took turns, measured only where they have not done so before.
+
+    Args:
+        specs: the rivals.
+        known: those that took turns, with their seconds; what is measured now is added.
+        settle: measures.
+    """
+    for times in known:
+        if all(spec in times for spec in specs):
+            return [times[spec] for spec in specs]
+    measured = settle(specs)
+    times = {
+        spec: seconds for spec, seconds in zip(specs, measured, strict=True) if seconds is not None
+    }
+    if len(times) == len(specs):
+        known.append(times)
+    return measured
 
 
 class _Ask:

@@ -49,6 +49,8 @@ class SideBySide(QObject):
         self._shown: list[RunPage] = []
         self._host: RunPage | None = None
         self._strip: CompareStrip | None = None
+        self._ahead: set[OpenTab] = set()
+        """Those among them whose curve is a forecast."""
         self._menu = menu
         menu.aboutToShow.connect(self._fill_menu)
         action.toggled.connect(self._toggled)
@@ -124,21 +126,38 @@ class SideBySide(QObject):
         figures = [page.figures for page in self._shown]
         own = tabs.index(host.tab)
         host.show_beside(figures[:own], figures[own + 1 :])
-        link([plot for each in figures for plot in (each.memory, each.time)])
+        self._link()
         shares: dict[str, YShare] = {}
         for each in figures:
             each.charts.share_y(shares)
             each.stand_beside(len(figures))
             each.show()
+            for changed in (each.tab.runStarted, each.tab.resultChanged, each.tab.outlookChanged):
+                changed.connect(self._curves_changed)
         if self._strip is None:
             self._strip = CompareStrip()
         self._strip.compare(tabs)
         host.show_comparison(self._strip)
         self._strip.show()
 
+    def _link(self) -> None:
+        """Gives common scales to what was measured, and tells whose curve is only expected."""
+        figures = [page.figures for page in self._shown]
+        self._ahead = {each.tab for each in figures if each.memory.is_ahead}
+        link([plot for each in figures for plot in (each.memory, each.time)])
+
+    def _curves_changed(self) -> None:
+        """A measured curve may have taken the place of an expected one."""
+        figures = [page.figures for page in self._shown]
+        if self._ahead != {each.tab for each in figures if each.memory.is_ahead}:
+            self._link()
+
     def _take_apart(self) -> None:
         """Every figure goes back to its own page."""
         for page in self._shown:
+            tab = page.tab
+            for changed in (tab.runStarted, tab.resultChanged, tab.outlookChanged):
+                changed.disconnect(self._curves_changed)
             unlink([page.figures.memory, page.figures.time])
             page.figures.charts.share_y({})
             page.figures.stand_alone()

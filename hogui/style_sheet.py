@@ -40,6 +40,7 @@ QLabel[role="small"] { color: $text_secondary; font-size: $small_pt; }
 QLabel[role="error"] { color: $error; }
 QLabel[role="warning"] { color: $warning; }
 QLabel[role="stale"] { color: $text_disabled; }
+QFrame[stale="true"] QLabel { color: $text_disabled; }
 
 /* buttons */
 QPushButton, QToolButton {
@@ -161,6 +162,11 @@ QHeaderView::section {
     background: $surface; color: $text_secondary; border: none; border-bottom: 1px solid $border;
     padding: 4px 6px; font-size: $small_pt; font-weight: 400; }
 QHeaderView::section:checked { font-weight: 400; }
+/* above the words: beside them it would cover those at the right */
+QHeaderView::up-arrow, QHeaderView::down-arrow {
+    image: url("$icons/up.svg"); width: 8px; height: 8px; subcontrol-origin: margin;
+    subcontrol-position: top center; }
+QHeaderView::down-arrow { image: url("$icons/down.svg"); }
 QHeaderView::section:vertical { border-bottom: none; border-right: 1px solid $border; }
 QTableCornerButton::section {
     background: $surface; border: none; border-bottom: 1px solid $border; }

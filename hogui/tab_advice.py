@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -9,7 +10,11 @@ from PySide6.QtCore import QObject, Signal
 
 from core.results.advice import Advice, AdvicePoint, Advising
 from core.results.forecast import DeviceMemory
+from core.results.measurement import Measurement
 from core.spec.run import RunSpec
+
+Measured = Mapping[RunSpec, Measurement]
+"""Results of runs by the configuration without its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,8 @@ class TabAdvice(QObject):
         self.doing = ""
         """What is done after all points are known, in words."""
         self.answer: Advice | None = None
+        self.earlier: Advice | None = None
+        """The answer for another budget, until there is one for this."""
         self.trouble = ""
         """Why there is no answer, in a sentence."""
 
@@ -73,9 +80,19 @@ class TabAdvice(QObject):
         return self.question is not None and nameless(self.question.spec) == nameless(spec)
 
     def ask(self, question: AdviceQuestion) -> None:
-        """Another question was put."""
+        """Another question was put. Forecasts are the same for every budget, so that one about
+        another budget alone begins with the points of now."""
+        before = self.question
+        if (
+            before is not None
+            and before.memory == question.memory
+            and nameless(before.spec) == nameless(question.spec)
+        ):
+            self.earlier = self.answer or self.earlier
+        else:
+            self.earlier, self.points = None, ()
         self.question, self.answer, self.trouble = question, None, ""
-        self.points, self.done, self.of, self.doing = (), 0, 0, ""
+        self.done, self.of, self.doing = 0, 0, ""
         self.pointsChanged.emit(False)
         self.set_state(AdviceState.WAITING)
 
@@ -84,13 +101,14 @@ class TabAdvice(QObject):
         if question is not self.question or not self.is_under_way:
             return
         if isinstance(news, Advice):
-            self.answer, self.points = news, news.points
+            self.answer, self.earlier, self.points = news, None, news.points
             self.pointsChanged.emit(False)
             self.set_state(AdviceState.DONE)
             return
         self.done, self.of, self.doing = news.done, news.of, news.doing
         if news.point is not None:
-            self.points = (*self.points, news.point)
+            known = {point.label: point for point in self.points}
+            self.points = tuple((known | {news.point.label: news.point}).values())
             self.pointsChanged.emit(True)
         self.set_state(AdviceState.ASKING)
 

@@ -15,5 +15,19 @@ from __future__ import annotations
 from core.advisor.advising import advise
 from core.advisor.asking import Ask, Settle
 from core.advisor.combinations import Combination, Combinations, combinations
+from core.advisor.front import known_bytes, known_seconds, time_factor
+from core.advisor.revising import revised, with_measured
 
-__all__ = ["Ask", "Combination", "Combinations", "Settle", "advise", "combinations"]
+__all__ = [
+    "Ask",
+    "Combination",
+    "Combinations",
+    "Settle",
+    "advise",
+    "combinations",
+    "known_bytes",
+    "known_seconds",
+    "revised",
+    "time_factor",
+    "with_measured",
+]

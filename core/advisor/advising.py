@@ -70,7 +70,7 @@ def advise(
     if settle is not None and rivals:
         yield asking.doing(f"measuring the {len(rivals)} that may be the fastest")
         measured = _measured(rivals, settle)
-        points = [measured.get(point.label, point) for point in points]
+        points = with_front([measured.get(point.label, point) for point in points])
         candidates = [point for point in measured.values() if point.measured_s is not None]
         asked = None if asked is None else measured.get(asked.label, asked)
         candidates = candidates or eligible(points)

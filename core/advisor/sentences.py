@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.advisor.front import SAME_TIME, needed_bytes
+from core.advisor.front import SAME_TIME, known_bytes, needed_bytes, time_factor
 from core.advisor.words import size, sizes, times
 from core.results.advice import AdvicePoint
 from core.spec.run import RunSpec
@@ -20,8 +20,9 @@ def reason(taken: AdvicePoint, asked: AdvicePoint, budget_bytes: int, rivals: in
         rivals: how many were measured beside it; 0 where the forecast decides.
     """
     if taken.label == asked.label:
-        needed, there = sizes(needed_bytes(taken.forecast), budget_bytes)
-        words = f"As it is: it fits, {needed} of {there}, and nothing exact that fits is faster"
+        needed, there = sizes(known_bytes(taken), budget_bytes)
+        fits = f"it fits, {needed} of {there}{_as_measured(taken)}"
+        words = f"As it is: {fits}, and nothing exact that fits is faster"
     else:
         words = f"{_capital(taken.label)}: {costs(taken, asked)}; the fastest exact one that fits"
     if taken.fits is None:
@@ -33,21 +34,29 @@ def reason(taken: AdvicePoint, asked: AdvicePoint, budget_bytes: int, rivals: in
 
 def costs(point: AdvicePoint, asked: AdvicePoint) -> str:
     """Memory and time of a point beside those of the configuration asked about."""
-    mine, other = sizes(needed_bytes(point.forecast), needed_bytes(asked.forecast))
-    words = f"{mine} instead of {other}"
-    factor = _factor(point, asked)
+    mine, other = sizes(known_bytes(point), known_bytes(asked))
+    runs = [each.measured_bytes is not None for each in (point, asked)]
+    times_known = [each.measured_s is not None for each in (point, asked)]
+    factor = time_factor(point, asked)
+    if runs[0] != runs[1]:
+        first, second = ("measured", "foretold") if runs[0] else ("foretold", "measured")
+        words = f"{mine} as {first} instead of {other} as {second}"
+    else:
+        words = f"{mine} instead of {other}"
     if factor is None:
-        return words
-    one_measured = (point.measured_s is None) != (asked.measured_s is None)
-    return f"{words}, {times(factor)} time" + (" as foretold" if one_measured else "")
+        return words + (" as measured" if all(runs) else "")
+    in_time = f"{times(factor)} time"
+    if all(runs) and all(times_known):
+        return f"{words}, {in_time}, as measured"
+    if all(runs):
+        return f"{words} as measured, {in_time} as foretold"
+    if all(times_known):
+        return f"{words}, {in_time}" + (" as measured" if any(runs) else "")
+    return f"{words}, {in_time}" + (" as foretold" if any(runs) or any(times_known) else "")
 
 
-def _factor(point: AdvicePoint, asked: AdvicePoint) -> float | None:
-    """Time over time, both measured or both foretold."""
-    if point.measured_s is not None and asked.measured_s is not None:
-        return point.measured_s / asked.measured_s
-    mine, other = point.forecast.seconds, asked.forecast.seconds
-    return None if mine is None or not other else mine / other
+def _as_measured(point: AdvicePoint) -> str:
+    return "" if point.measured_bytes is None else " as measured"
 
 
 def sentences(
@@ -69,7 +78,7 @@ def sentences(
         least_unasked: at how many parts the search for one that fits was given up, if it was.
     """
     exact = [point for point in points if not point.approximates]
-    smallest = min(exact, key=lambda point: needed_bytes(point.forecast), default=None)
+    smallest = min(exact, key=known_bytes, default=None)
     if taken is None and smallest is not None:
         yield _nothing_fits(smallest, budget_bytes)
         if least_unasked is not None:
@@ -78,14 +87,12 @@ def sentences(
                 "long."
             )
     if asked is not None and taken is not None and taken.label != asked.label:
-        more = needed_bytes(asked.forecast) - budget_bytes
+        more = known_bytes(asked) - budget_bytes
         if more > 0:
-            yield (
-                f"As it is, it needs {size(needed_bytes(asked.forecast))}, {size(more)} more than "
-                "there is."
-            )
+            needed = f"{size(known_bytes(asked))}{_as_measured(asked)}"
+            yield f"As it is, it needs {needed}, {size(more)} more than there is."
     if asked is not None and smallest is not None:
-        if taken is not None and needed_bytes(smallest.forecast) < needed_bytes(taken.forecast):
+        if taken is not None and known_bytes(smallest) < known_bytes(taken):
             yield f"The least memory: {smallest.label}, {costs(smallest, asked)}."
         yield from _approximations(points, asked)
     yield from _unknown(points)
@@ -94,10 +101,10 @@ def sentences(
 
 
 def _nothing_fits(nearest: AdvicePoint, budget_bytes: int) -> str:
-    needed = needed_bytes(nearest.forecast)
+    needed = known_bytes(nearest)
     return (
         f"Nothing exact fits into {size(budget_bytes)}: the nearest is {nearest.label} with "
-        f"{size(needed)}, and {size(needed - budget_bytes)} are missing."
+        f"{size(needed)}{_as_measured(nearest)}, and {size(needed - budget_bytes)} are missing."
     )
 
 
@@ -130,9 +137,9 @@ def _approximations(points: Sequence[AdvicePoint], asked: AdvicePoint) -> Iterat
         if point.approximates and (known is None or far(point) < far(known)):
             plain[point.approximates] = point
     smaller, faster = [], []
-    for point in sorted(plain.values(), key=lambda point: needed_bytes(point.forecast)):
-        factor = _factor(point, asked)
-        if needed_bytes(point.forecast) < needed_bytes(asked.forecast):
+    for point in sorted(plain.values(), key=known_bytes):
+        factor = time_factor(point, asked)
+        if known_bytes(point) < known_bytes(asked):
             smaller.append(point)
         elif factor is not None and factor * SAME_TIME < 1:
             faster.append(point)

@@ -27,7 +27,8 @@ class AdvicePoint(_Value):
         on_front: whether no other point with the same answer needs both less memory and less time.
         approximates: what it computes in place of the exact result, a phrase; empty where it is
             exact. Such a point is never recommended.
-        measured_s: of one repetition, where it was measured beside its rivals.
+        measured_s: of one repetition, where it was measured, beside its rivals or by a run.
+        measured_bytes: baseline and peak of a run of it, where there was one.
     """
 
     spec: RunSpec
@@ -38,6 +39,7 @@ class AdvicePoint(_Value):
     on_front: bool = False
     approximates: str = ""
     measured_s: float | None = None
+    measured_bytes: int | None = None
 
 
 class Impossible(_Value):

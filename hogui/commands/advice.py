@@ -66,6 +66,8 @@ class AdviceControls(QObject):
         workbench.side_by_side.changed.connect(self._stood_beside)
         for tab in session.tabs:
             self._observe(tab)
+        # Whoever was quicker than this has pressed the button already.
+        self._toggled(self._action.isChecked())
         self._refresh()
 
     def page_of(self, tab: OpenTab) -> AdvicePage:
@@ -99,9 +101,10 @@ class AdviceControls(QObject):
             self._hide(tab)
 
     def _show(self, tab: OpenTab) -> None:
+        # First, since what ends the comparison looks whether this tab shows advice.
+        self._shown.add(tab)
         if tab in self._workbench.side_by_side.shown:
             self._workbench.side_by_side.end()
-        self._shown.add(tab)
         page = self.page_of(tab)
         self._workbench.page_of(tab).show_advice(page)
         page.head.field.setFocus()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
+from PySide6.QtGui import QAction, QIcon, QKeyEvent, QKeySequence, QPixmap
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
+from hogui.icons import SIDE
 from hogui.theme import GRID
 
 
@@ -60,11 +61,15 @@ class CommandPalette(QDialog):
 
     def _fill(self, wanted: str) -> None:
         self.list.clear()
+        # Names stand under each other, with an icon or without.
+        picture = QPixmap(SIDE, SIDE)
+        picture.fill(Qt.GlobalColor.transparent)
+        nothing = QIcon(picture)
         for position, action in enumerate(self._actions):
             if action.isEnabled() and matches(wanted, _title(action)):
                 keys = _keys(action)
                 item = QListWidgetItem(f"{_title(action)}   {keys}" if keys else _title(action))
-                item.setIcon(action.icon())
+                item.setIcon(action.icon() if not action.icon().isNull() else nothing)
                 item.setData(Qt.ItemDataRole.UserRole, position)
                 self.list.addItem(item)
         self.list.setCurrentRow(0)

@@ -107,7 +107,9 @@ class GrowthDialog(QDialog):
         table.setFont(theme().font(Size.BODY, tabular=True))
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(_ROW)
-        table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         table.setFixedHeight((len(self._wanted) + 1) * _ROW + 2 * GRID)
         return table
 

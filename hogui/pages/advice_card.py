@@ -27,8 +27,7 @@ from hogui.advice_text import (
 )
 from hogui.icons import set_icon
 from hogui.plots.elided_label import ElidedLabel
-from hogui.tab_advice import Proposal, nameless
-from hogui.tables.advice_rows import Measured
+from hogui.tab_advice import Measured, Proposal, nameless
 from hogui.theme import GRID
 
 _LIMIT = 56 * GRID
@@ -135,6 +134,14 @@ class AdviceCard(QFrame):
             others = (sentence, *others)
         self._say(head, reason, others)
 
+    def set_stale(self, stale: bool) -> None:
+        """Whether what it says answers another question than the one that is put."""
+        if bool(self.property("stale")) != stale:
+            self.setProperty("stale", stale)
+            for widget in self.findChildren(QLabel):
+                widget.style().unpolish(widget)
+                widget.style().polish(widget)
+
     def _say(self, head: str, reason: str, others: Sequence[str]) -> None:
         self.headline_label.setText(head)
         self.reason_label.setText(reason)
@@ -154,6 +161,7 @@ class AdviceCard(QFrame):
             widget.setParent(None)
             widget.deleteLater()
         self._limit_rows = []
+        before: QWidget = self.measure_button
         for row, limit in enumerate(limits):
             run = measured.get(nameless(limit.spec)) if limit.spec is not None else None
             label = QLabel(limit_text(limit, run))
@@ -185,6 +193,8 @@ class AdviceCard(QFrame):
             for column, each in enumerate((button, run_button), start=1):
                 self._limits.addWidget(each, row, column)
                 self._limit_rows.append(each)
+                QWidget.setTabOrder(before, each)
+                before = each
 
 
 def _proposal(answer: Advice | None) -> Proposal | None:

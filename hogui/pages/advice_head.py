@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
+from core.results.advice import Advice
 from hogui.advice_text import progress_text
 from hogui.budget_text import budget_from_text, text_of_budget
 from hogui.icons import set_icon
@@ -33,16 +34,18 @@ class AdviceHead(QWidget):
         wanted: a budget in bytes; the answer is asked for.
         stopWanted: the answer is no longer wanted.
         closed: the figures shall be seen again.
+        edited: somebody has typed in the budget.
     """
 
     wanted = Signal(object)
     stopWanted = Signal()
     closed = Signal()
+    edited = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self._is_under_way = False
-        self._is_own = False
+        self.is_own = False
         """Whether somebody has typed the budget."""
         self.field = QLineEdit()
         self.field.setObjectName("budgetField")
@@ -71,7 +74,7 @@ class AdviceHead(QWidget):
         self.progress_label = ElidedLabel()
         self.progress_label.setObjectName("adviceProgressLabel")
         self.progress_label.setProperty("role", "secondary")
-        self.stale_label = QLabel(self.tr("The settings were changed since."))
+        self.stale_label = QLabel()
         self.stale_label.setObjectName("adviceStaleLabel")
         self.stale_label.setProperty("role", "warning")
         self.stale_label.hide()
@@ -106,7 +109,7 @@ class AdviceHead(QWidget):
 
     def propose(self, budget_bytes: int | None) -> None:
         """A budget for who has not typed one."""
-        if not self._is_own and budget_bytes is not None:
+        if not self.is_own and budget_bytes is not None:
             self.field.setText(text_of_budget(budget_bytes))
 
     def set_budget(self, text: str) -> None:
@@ -115,13 +118,22 @@ class AdviceHead(QWidget):
         self._edited()
 
     @property
+    def budget(self) -> int | None:
+        """What is in the field, in bytes; None while that is no budget."""
+        try:
+            return budget_from_text(self.field.text())
+        except ValueError:
+            return None
+
+    @property
     def trouble(self) -> str:
         """What is said to be wrong, empty where nothing is."""
         return self.trouble_label.text() if not self.trouble_label.isHidden() else ""
 
     def _edited(self) -> None:
-        self._is_own = bool(self.field.text().strip())
+        self.is_own = bool(self.field.text().strip())
         self._say("", is_about_budget=True)
+        self.edited.emit()
 
     def _pressed(self) -> None:
         if self._is_under_way:
@@ -154,15 +166,25 @@ class AdviceHead(QWidget):
 
     # The answer.
 
-    def show_advice(self, advice: TabAdvice, *, is_held: bool, is_stale: bool) -> None:
-        """How far it is, or why there is none."""
+    def show_advice(
+        self, advice: TabAdvice, answer: Advice | None, *, is_held: bool, stale: str
+    ) -> None:
+        """How far it is, or why there is none.
+
+        Args:
+            advice: what is known of it.
+            answer: what is shown of it.
+            is_held: whether it waits for a run.
+            stale: why what is shown does not answer what is asked now, empty where it does.
+        """
         self._is_under_way = advice.is_under_way
         self._show_button()
         self.bar.setVisible(advice.is_under_way)
         self.bar.setRange(0, max(advice.of, 1))
         self.bar.setValue(advice.done)
-        self.progress_label.setText(progress_text(advice, is_held=is_held))
-        self.stale_label.setVisible(is_stale)
+        self.progress_label.setText(progress_text(advice, answer, is_held=is_held))
+        self.stale_label.setText(stale)
+        self.stale_label.setVisible(bool(stale))
         if not self.field.property("invalid"):
             self._say(advice.trouble)
 

@@ -10,43 +10,41 @@ from functools import partial
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
-    QHeaderView,
-    QLabel,
     QPushButton,
-    QTableView,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 from shiboken6 import isValid
 from typing_extensions import override
 
-from core.results.advice import AdvicePoint, Impossible
-from hogui.advice_text import capitalized, details_of, point_of_recommendation
+from core.advisor import known_bytes, known_seconds
+from core.results.advice import AdvicePoint
+from hogui.advice_text import capitalized, details_of, stale_text
 from hogui.forecast_text import total_bytes
-from hogui.forms.group import Group
+from hogui.forecaster import DEBOUNCE_MS
 from hogui.icons import set_icon
+from hogui.judged_advice import JudgedAdvice
 from hogui.open_tab import OpenTab
 from hogui.pages.advice_card import AdviceCard
 from hogui.pages.advice_head import AdviceHead
+from hogui.pages.impossible_group import ImpossibleGroup
+from hogui.plots.elided_label import ElidedLabel
 from hogui.plots.frame import frame_clock
 from hogui.plots.trade_off_plot import Dot, TradeOffPlot
 from hogui.session import MOST_TABS_AT_ONCE
 from hogui.splitter import Splitter
-from hogui.tab_advice import Proposal, TabAdvice
-from hogui.tables.advice_rows import Measured, advice_rows, kind_of
+from hogui.tab_advice import AdviceState, Measured, Proposal, TabAdvice
+from hogui.tables.advice_rows import advice_rows, kind_of
 from hogui.tables.advice_table import AdviceTable
-from hogui.tables.rows_model import RowsModel
-from hogui.theme import GRID, Size, theme
+from hogui.theme import GRID, theme
 
 PAUSE_MS = 100
 _WIDE = 325 * GRID
 """From this width on the table stands beside the plot."""
-_SHARES = {False: [5300, 4700], True: [4500, 5500]}
+_SHARES = {False: [5300, 4700], True: [3800, 6200]}
 """Of plot and table: under each other, and side by side."""
-_IMPOSSIBLE_HEIGHT = 32 * GRID
-_ROW = 6 * GRID
 
 
 class AdvicePage(QWidget):
@@ -72,14 +70,17 @@ class AdvicePage(QWidget):
         super().__init__(parent)
         self.setObjectName("advicePage")
         self.tab, self.advice = tab, advice
-        self._measured: Measured = {}
-        self._shown_impossible: tuple[Impossible, ...] | None = None
+        self._judged = JudgedAdvice(advice)
         self._is_held = self._is_laid_out = self._is_redrawing = False
         self._is_stale_picture = self._is_new_picture = True
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)
         self._pause.timeout.connect(self._request_redraw)
+        self._typing = QTimer(self)
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(DEBOUNCE_MS)
+        self._typing.timeout.connect(self._follow_budget)
         self._points: tuple[AdvicePoint, ...] = ()
         self._chosen: set[str] = set()
         """The labels of the combinations that are selected."""
@@ -107,9 +108,8 @@ class AdvicePage(QWidget):
 
     def set_measured(self, measured: Measured) -> None:
         """What runs have shown, by the configuration without its name."""
-        if measured != self._measured:
-            self._measured = dict(measured)
-            self.card.show_answer(self.advice.answer, self._measured)
+        if self._judged.set_measured(measured):
+            self._changed()
             self._request_redraw()
 
     def selected(self) -> list[Proposal]:
@@ -121,11 +121,45 @@ class AdvicePage(QWidget):
 
     def _changed(self) -> None:
         """The state is another one."""
-        advice = self.advice
-        is_stale = advice.question is not None and not advice.is_of(self.tab.spec)
-        self.head.show_advice(advice, is_held=self._is_held, is_stale=is_stale)
-        self.card.show_answer(advice.answer, self._measured)
-        self._show_impossible(advice.answer.impossible if advice.answer is not None else ())
+        advice, answer = self.advice, self._judged.answer
+        stale = stale_text(answer, self.head.budget)
+        if advice.question is not None and not advice.is_of(self.tab.spec):
+            stale = self.tr("The settings were changed since.")
+        self.head.show_advice(advice, answer, is_held=self._is_held, stale=stale)
+        self.card.show_answer(answer, self._judged.measured)
+        self.card.set_stale(bool(stale))
+        self.impossible.show_impossible(answer.impossible if answer is not None else ())
+        self._follow_budget()
+
+    def _budget_edited(self) -> None:
+        self._typing.start()
+        self._changed()
+
+    def _follow_budget(self) -> None:
+        """Asks about the budget that is typed, as soon as that needs no further forecasts."""
+        question, budget = self.advice.question, self.head.budget
+        if question is None or budget in (None, question.budget_bytes):
+            return
+        state = self.advice.state
+        is_foretold = state is AdviceState.DONE or bool(
+            state is AdviceState.ASKING and self.advice.doing
+        )
+        is_same = self.head.is_own and self.advice.is_of(self.tab.spec)
+        if is_same and is_foretold and not self._is_held and not self._typing.isActive():
+            self.adviceWanted.emit(budget)
+
+    def _wanted(self, budget_bytes: int) -> None:
+        """The button or Enter; what was typed may be on its way already."""
+        self._typing.stop()
+        question = self.advice.question
+        is_on_its_way = (
+            self.advice.is_under_way
+            and question is not None
+            and question.budget_bytes == budget_bytes
+            and self.advice.is_of(self.tab.spec)
+        )
+        if not is_on_its_way:
+            self.adviceWanted.emit(budget_bytes)
 
     def _points_changed(self, only_more: bool) -> None:
         self._is_new_picture |= not only_more
@@ -144,16 +178,16 @@ class AdvicePage(QWidget):
         if not self._is_stale_picture or not isValid(self):
             return
         self._is_redrawing = True
-        self._points, advice = self.advice.points, self.advice
-        answer, question = advice.answer, advice.question
+        self._points, question = self._judged.points, self.advice.question
+        answer = self._judged.answer if self.advice.answer is not None else None
         budget = question.budget_bytes if question is not None else 0
-        best = point_of_recommendation(answer) if answer is not None else None
-        rows = advice_rows(
-            self._points, budget, best.spec if best is not None else None, self._measured
-        )
+        chosen = answer.recommended if answer is not None else None
+        taken = None if chosen is None else chosen.spec
+        best = next((point for point in self._points if point.spec == taken), None)
+        rows = advice_rows(self._points, budget, taken)
         kinds = [kind_of(point) for point in self._points]
         self.table.show_rows(rows, kinds, anew=self._is_new_picture)
-        timed = [(row, point) for row, point in enumerate(self._points) if point.forecast.seconds]
+        timed = [(row, point) for row, point in enumerate(self._points) if known_seconds(point)]
         self._dot_rows = tuple(row for row, _ in timed)
         first = next((point for point in self._points if not point.changes), None)
         self.plot.set_dots([self._dot(point, first, best) for _, point in timed])
@@ -168,14 +202,18 @@ class AdvicePage(QWidget):
             names.append(self.tr("as it is"))
         if point is best:
             names.append(self.tr("recommended"))
+        seconds, foretold = known_seconds(point) or 0.0, None
+        if point.measured_s is not None or point.measured_bytes is not None:
+            foretold = point.forecast.seconds or seconds, total_bytes(point.forecast)
         return Dot(
             label=capitalized(point.label),
-            seconds=point.forecast.seconds or 0.0,
-            total_bytes=total_bytes(point.forecast),
+            seconds=seconds,
+            total_bytes=known_bytes(point),
             kind=kind_of(point),
             on_front=point.on_front and not point.approximates,
             name=" · ".join(names),
             details=partial(details_of, point, first),
+            foretold=foretold,
         )
 
     def _select_again(self) -> None:
@@ -183,28 +221,6 @@ class AdvicePage(QWidget):
         rows = {row for row, point in enumerate(self._points) if point.label in self._chosen}
         if rows != self.table.selected():
             self.table.select(rows)
-
-    def _show_impossible(self, impossible: tuple[Impossible, ...]) -> None:
-        if impossible == self._shown_impossible:
-            return
-        self._shown_impossible = impossible
-        count = len(impossible)
-        self.impossible.setVisible(count > 0)
-        one = self.tr("1 combination cannot work")
-        many = self.tr("{count} combinations cannot work").format(count=count)
-        self.impossible.set_title(one if count == 1 else many)
-        self._impossible_rows.set_rows(
-            (capitalized(each.label), each.reason) for each in impossible
-        )
-        self._fit_impossible()
-
-    def _fit_impossible(self) -> None:
-        """As high as its rows, within reason."""
-        table = self._impossible_table
-        table.resizeRowsToContents()
-        rows = sum(table.rowHeight(row) for row in range(self._impossible_rows.rowCount()))
-        wanted = table.horizontalHeader().sizeHint().height() + rows + 2
-        table.setFixedHeight(min(wanted, _IMPOSSIBLE_HEIGHT))
 
     # What the user does.
 
@@ -256,20 +272,32 @@ class AdvicePage(QWidget):
         below.setSpacing(2 * GRID)
         below.addWidget(self.table, 1)
         below.addLayout(self._buttons())
-        below.addWidget(self._impossible())
+        self.impossible = ImpossibleGroup()
+        below.addWidget(self.impossible)
         self.splitter.addWidget(self.plot)
         self.splitter.addWidget(lower)
         self.splitter.setStretchFactor(0, 1)
         self.splitter.setStretchFactor(1, 1)
+        answer = _Answer()
+        column = QVBoxLayout(answer)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2 * GRID)
+        column.addWidget(self.card)
+        column.addWidget(self.splitter, 1)
+        # In a small window the parts keep their height, and scroll.
+        self.scroll = QScrollArea()
+        self.scroll.setWidgetResizable(True)
+        self.scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll.setWidget(answer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(3 * GRID, 2 * GRID, 3 * GRID, 2 * GRID)
         layout.setSpacing(2 * GRID)
         layout.addWidget(self.head)
-        layout.addWidget(self.card)
-        layout.addWidget(self.splitter, 1)
+        layout.addWidget(self.scroll, 1)
 
     def _buttons(self) -> QHBoxLayout:
-        self.selection_label = QLabel()
+        self.selection_label = ElidedLabel()
         self.selection_label.setProperty("role", "secondary")
         self.open_button = _button("openPointButton", self.tr("Open as tab"), "new-tab")
         self.open_button.setToolTip(self.tr("Open each selected combination in a tab (Enter)"))
@@ -288,31 +316,9 @@ class AdvicePage(QWidget):
             line.addWidget(button)
         return line
 
-    def _impossible(self) -> Group:
-        self.impossible = Group("", expanded=False)
-        self.impossible.setObjectName("impossibleGroup")
-        self._impossible_rows = RowsModel([self.tr("Combination"), self.tr("Why not")])
-        table = QTableView()
-        table.setObjectName("impossibleTable")
-        table.setAccessibleName(self.tr("Combinations that cannot work"))
-        table.setModel(self._impossible_rows)
-        table.setFont(theme().font(Size.BODY))
-        table.setShowGrid(False)
-        table.setTabKeyNavigation(False)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.verticalHeader().hide()
-        table.verticalHeader().setMinimumSectionSize(_ROW)
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        self._impossible_table = table
-        header.sectionResized.connect(lambda *_: self._fit_impossible())
-        self.impossible.add(table)
-        return self.impossible
-
     def _wire(self) -> None:
-        self.head.wanted.connect(self.adviceWanted)
+        self.head.wanted.connect(self._wanted)
+        self.head.edited.connect(self._budget_edited)
         self.head.stopWanted.connect(self.stopWanted)
         self.head.closed.connect(self.closed)
         self.card.openWanted.connect(lambda proposal: self.openWanted.emit([proposal]))
@@ -342,6 +348,14 @@ class AdvicePage(QWidget):
     @override
     def minimumSizeHint(self) -> QSize:
         return QSize(100 * GRID, 100 * GRID)
+
+
+class _Answer(QWidget):
+    """What scrolls only where there is no room for the least height of its parts."""
+
+    @override
+    def heightForWidth(self, width: int) -> int:
+        return self.layout().minimumHeightForWidth(width)
 
 
 def _proposal(point: AdvicePoint) -> Proposal:

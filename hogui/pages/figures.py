@@ -80,6 +80,12 @@ class Figures(QWidget):
         tab.noted.connect(self._note)
         self.catch_up()
 
+    @property
+    def in_focus_order(self) -> tuple[QWidget, ...]:
+        """What the tab key reaches, from the top down."""
+        memory = (self.memory, *self.memory.controls())
+        return (self.pause_button, *memory, self.phases, self.time, self.result_table)
+
     def catch_up(self) -> None:
         """Shows what the tab knows already: its last result, or its run so far."""
         if self.tab.live:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
+from shiboken6 import delete
 
 from core.spec.presets import preset
 from core.spec.run import RunSpec
@@ -74,6 +76,7 @@ class RunPage(QWidget):
         self.splitter.setStretchFactor(0, 0)
         self.splitter.restoreState(state)
         panel.show()
+        self._order_focus()
         panel.specChanged.connect(self._take_spec)
         panel.problemsChanged.connect(self._take_problems)
         panel.presetChosen.connect(self._take_preset)
@@ -85,6 +88,16 @@ class RunPage(QWidget):
         if self.tab.findings:
             panel.show_findings(self.tab.findings)
         return panel
+
+    def _order_focus(self) -> None:
+        """The panel stands at the left, although it is made after the figures."""
+        # What is made now comes last, behind the panel. Asking a widget for the next one in the
+        # chain would hand its ownership over to it.
+        end = QWidget(self)
+        end.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        for earlier, later in pairwise([end, *self.figures.in_focus_order]):
+            QWidget.setTabOrder(earlier, later)
+        delete(end)
 
     def show_beside(self, before: Sequence[Figures], after: Sequence[Figures]) -> None:
         """Puts the figures of other tabs to the left and right of this tab's own."""
@@ -119,7 +132,9 @@ class RunPage(QWidget):
         self.right.addWidget(strip)
         height = self.right.height()
         wanted = min(strip.sizeHint().height(), height // 3)
-        self.right.setSizes([height - wanted, wanted])
+        # Between the two stands advice, if it has been asked for.
+        hidden = [0] * (self.right.count() - 2)
+        self.right.setSizes([height - wanted, *hidden, wanted])
 
     def _take_spec(self, spec: RunSpec) -> None:
         self.tab.edit(spec)

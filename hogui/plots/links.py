@@ -14,10 +14,13 @@ def link(plots: Sequence[PlotView]) -> None:
     vertical scale.
 
     Time counts from the start of each run's memory pass, since runs do not start it at the same
-    moment. Plots that share the axis of a linked plot (`PlotView.link_x`) come along. Earlier
-    links of these plots end.
+    moment. Plots that share the axis of a linked plot (`PlotView.link_x`) come along. A curve that
+    is only expected keeps a time axis of its own: its seconds are not those of a memory pass.
+    Earlier links of these plots end.
     """
-    link_axes(*{plot.x_axis: None for plot in plots if isinstance(plot, MemoryPlot)})
+    memory = [plot for plot in plots if isinstance(plot, MemoryPlot)]
+    unlink_axes(*{plot.x_axis: None for plot in memory if plot.is_ahead})
+    link_axes(*{plot.x_axis: None for plot in memory if not plot.is_ahead})
     for kind in (MemoryPlot, TimePlot):
         share = YShare()
         for plot in plots:

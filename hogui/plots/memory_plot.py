@@ -194,6 +194,14 @@ class MemoryPlot(PlotView):
             return None
         return self.tr("Memory by category appears here while a run measures.")
 
+    def needs_room(self) -> bool:
+        return self._shown().forecast is not None or super().needs_room()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the curve is only expected; its seconds are none that anybody has measured."""
+        return self._data.view().is_ahead
+
     def needed_y(self, low: float, high: float) -> tuple[float, float]:
         shown = self._shown()
         top = shown.stack.highest(low, high, shown.length)

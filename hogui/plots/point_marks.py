@@ -66,21 +66,44 @@ _SHAPES = {
 _NEAR = 3 * GRID
 SIDE = 9
 """Pixels of a point."""
+SMALL_SIDE, LARGE_SIDE = 6, 11
+"""Of a forecast that is outdated, and of what was measured."""
+_FAINT = 0.6
 
 
-def paint_point(painter: QPainter, place: QPointF, kind: Kind, side: float = SIDE) -> None:
-    """A point in the colours of the present theme."""
+def paint_point(
+    painter: QPainter,
+    place: QPointF,
+    kind: Kind,
+    side: float = SIDE,
+    *,
+    is_measured: bool = False,
+) -> None:
+    """A point in the colours of the present theme; a measured one has an outline."""
     tokens = theme().tokens
     colour = kind.colour(tokens)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
     painter.translate(place)
     # A pen that would be scaled along is none; the cosmetic one stays fine.
-    painter.setPen(hairline(colour if kind.is_hollow else tokens.surface))
-    painter.setBrush(QColor(tokens.surface) if kind.is_hollow else colour)
+    is_hollow = kind.is_hollow and not is_measured
+    outline = QColor(tokens.text) if is_measured else QColor(tokens.surface)
+    painter.setPen(hairline(colour if is_hollow else outline))
+    painter.setBrush(QColor(tokens.surface) if is_hollow else colour)
     painter.scale(side, side)
     painter.drawPath(Symbols[kind.symbol])
     painter.restore()
+
+
+def paint_measured(painter: QPainter, place: QPointF, foretold: QPointF, kind: Kind) -> None:
+    """A measured point, and a line to where its forecast was."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+    painter.setPen(hairline(theme().tokens.text_secondary))
+    painter.drawLine(place, foretold)
+    painter.setOpacity(_FAINT)
+    paint_point(painter, foretold, kind, SMALL_SIDE)
+    painter.setOpacity(1.0)
+    paint_point(painter, place, kind, LARGE_SIDE, is_measured=True)
 
 
 def point_icon(kind: Kind, side: int) -> QIcon:
@@ -167,23 +190,31 @@ class PointLegend(Legend):
         self._kinds: tuple[Kind, ...] = ()
         self._has_front = False
 
-    def show_kinds(self, kinds: Sequence[Kind], *, front: bool) -> None:
-        """Explains these."""
+    def show_kinds(self, kinds: Sequence[Kind], *, measured: bool, front: bool) -> None:
+        """Explains these, and where there are some, measured points and the front."""
         self._kinds, self._has_front = tuple(kinds), front
         tokens = theme().tokens
         entries = [(kind.colour(tokens), kind.title) for kind in kinds]
+        if measured:
+            entries.append((QColor(tokens.text), self.tr("measured, with a line to its forecast")))
         if front:
             entries.append((QColor(tokens.accent), self.tr("Pareto front of the exact ones")))
         self.set_entries(entries)
 
     @override
     def paint_swatch(self, painter: QPainter, box: QRect, number: int, colour: QColor) -> None:
-        middle = QRectF(box).center()
+        whole = QRectF(box)
+        middle = whole.center()
+        left, right = QPointF(whole.left(), middle.y()), QPointF(whole.right(), middle.y())
         if number < len(self._kinds):
             paint_point(painter, middle, self._kinds[number])
-        else:
+        elif self._has_front and number == len(self.entries) - 1:
             painter.setPen(hairline(colour))
-            painter.drawLine(QPointF(box.left(), middle.y()), QPointF(box.right(), middle.y()))
+            painter.drawLine(left, right)
+        else:
+            painter.setPen(hairline(theme().tokens.text_secondary))
+            painter.drawLine(left, right)
+            paint_point(painter, left + QPointF(GRID, 0), Kind.FITS, is_measured=True)
 
 
 def _tr(text: str) -> str:

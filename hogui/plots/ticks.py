@@ -7,6 +7,8 @@ from math import ceil, floor, log10
 from hogui.units import MIB, Scale, bytes_scale, seconds_scale, tick_decimals, tick_step, ticks
 
 _EDGE = 0.05
+_SHORT = 4
+"""Characters of a number that leaves room for its unit."""
 _PLAIN = (1e-3, 1e5)
 """Numbers between these read best as they are."""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -121,7 +123,9 @@ def _log_scaled(low: float, high: float, at_most: int, scale: Scale) -> Ticks:
     positions = [place + shift for place in found.positions]
     clear = [i for i, place in enumerate(positions) if place < high - _EDGE * (high - low)]
     if labels:
-        named = clear[-1] if clear else 0
+        # In the gutter there is no room for the unit beside a long number.
+        short = [i for i in clear if len(labels[i]) <= _SHORT]
+        named = (short or clear or [0])[-1]
         labels[named] = f"{labels[named]} {scale.unit}"
     return Ticks(positions, labels)
 

@@ -15,7 +15,13 @@ from typing_extensions import override
 from hogui.plots.canvas import Mapping
 from hogui.plots.columns import Floats
 from hogui.plots.painting import ReadOutRow, chip, crisp, hairline, horizontal, polyline
-from hogui.plots.point_marks import Kind, PointLegend, paint_names, paint_point
+from hogui.plots.point_marks import (
+    Kind,
+    PointLegend,
+    paint_measured,
+    paint_names,
+    paint_point,
+)
 from hogui.plots.table_dialog import Rows
 from hogui.plots.ticks import (
     Ticks,
@@ -38,7 +44,8 @@ _REACH = 20
 _FAR = 1.6
 """A budget that is this many times the range of the points away is not drawn but named."""
 _DASHES = (8.0, 4.0)
-_LEAST_HEIGHT = 40 * GRID
+_LEAST_HEIGHT, _LEAST_OF_ALL = 40 * GRID, 56 * GRID
+"""Of the canvas, and with two lines of legend above it."""
 _RING = 6.5
 
 
@@ -48,11 +55,12 @@ class Dot:
 
     Attributes:
         label: what it does.
-        seconds: of a repetition, above 0.
-        total_bytes: baseline and peak, above 0.
+        seconds: of a repetition, above 0; the best that is known.
+        total_bytes: baseline and peak, above 0; the best that is known.
         on_front: whether nothing with the same result needs both less memory and less time.
         name: what stands beside it in the picture, empty for most.
         details: makes the lines of its read-out.
+        foretold: seconds and bytes of its forecast, where one of them was measured since.
     """
 
     label: str
@@ -62,6 +70,7 @@ class Dot:
     on_front: bool = False
     name: str = ""
     details: Callable[[], Sequence[tuple[str, str]]] = tuple
+    foretold: tuple[float, int] | None = None
 
 
 class TradeOffPlot(PlotView):
@@ -85,6 +94,9 @@ class TradeOffPlot(PlotView):
         self._dots: tuple[Dot, ...] = ()
         self._seconds: Floats = np.empty(0)
         self._bytes: Floats = np.empty(0)
+        self._all_seconds: Floats = np.empty(0)
+        self._all_bytes: Floats = np.empty(0)
+        """With the forecasts of what was measured."""
         self._budget: int | None = None
         self._selected: frozenset[int] = frozenset()
         self._pointed: int | None = None
@@ -94,6 +106,7 @@ class TradeOffPlot(PlotView):
         )
         self.setObjectName("advicePlot")
         self.canvas.setMinimumHeight(_LEAST_HEIGHT)
+        self.setMinimumHeight(_LEAST_OF_ALL)
         self._legend = PointLegend()
         self.canvas.pointed.connect(self._point_at)
         self.canvas.box.clicked.connect(self._clicked)
@@ -111,6 +124,9 @@ class TradeOffPlot(PlotView):
         self._dots, self._pointed = tuple(dots), None
         self._seconds = np.array([dot.seconds for dot in dots], dtype=np.float64)
         self._bytes = np.array([dot.total_bytes for dot in dots], dtype=np.float64)
+        ends = [dot.foretold for dot in dots if dot.foretold is not None]
+        self._all_seconds = np.append(self._seconds, [seconds for seconds, _ in ends])
+        self._all_bytes = np.append(self._bytes, [float(total) for _, total in ends])
         self.x_axis.set_cursor(None)
         self.request_redraw()
 
@@ -152,10 +168,8 @@ class TradeOffPlot(PlotView):
 
     def place_of(self, number: int) -> QPointF:
         """Where a point is, in the pixels of the plot's area."""
-        mapping, dot = self.canvas.mapping(), self._dots[number]
-        return QPointF(
-            float(mapping.x(self._x(dot.seconds))), float(mapping.y(self._y(dot.total_bytes)))
-        )
+        dot = self._dots[number]
+        return self._place(self.canvas.mapping(), dot.seconds, dot.total_bytes)
 
     def nearest(self, place: QPointF) -> int | None:
         """The point that lies nearest to a place of the plot's area, within reach."""
@@ -171,11 +185,14 @@ class TradeOffPlot(PlotView):
 
     @override
     def rows(self) -> tuple[list[str], Rows]:
-        rows = [
-            (dot.label, dot.kind.title, dot.total_bytes, dot.seconds, dot.on_front)
+        headers = ["configuration", "standing", "total_bytes", "seconds", "on_front", "measured"]
+        return headers, [
+            (
+                *(dot.label, dot.kind.title, dot.total_bytes, dot.seconds, dot.on_front),
+                dot.foretold is not None,
+            )
             for dot in self._dots
         ]
-        return ["configuration", "standing", "total_bytes", "seconds", "on_front"], rows
 
     # View.
 
@@ -186,21 +203,21 @@ class TradeOffPlot(PlotView):
     @override
     def announce_extent(self) -> None:
         # Scales change here, together with the ranges that belong to them.
-        scales = _spans_much(self._seconds), _spans_much(self._bytes)
+        scales = _spans_much(self._all_seconds), _spans_much(self._all_bytes)
         if scales != (self._is_log_x, self._is_log_y):
             self._is_log_x, self._is_log_y = scales
             # A view that was chosen on the other scale shows nothing sensible on this one.
             self.x_axis.clear()
             self.canvas.redraw_axes()
         if self._dots:
-            low, high = _with_margin(self._xs())
+            low, high = _with_margin(self._scaled_x(self._all_seconds))
             self.x_axis.forget(Span.WHOLE_RUN)
             self.x_axis.extend(Span.WHOLE_RUN, low, high)
 
     @override
     def needed_y(self, low: float, high: float) -> tuple[float, float]:
-        places = self._xs()
-        values = self._ys()[(places >= low) & (places <= high)]
+        places = self._scaled_x(self._all_seconds)
+        values = self._scaled_y(self._all_bytes)[(places >= low) & (places <= high)]
         if not len(values):
             return 0, 1
         least, most = float(values.min()), float(values.max())
@@ -214,7 +231,8 @@ class TradeOffPlot(PlotView):
     @override
     def refresh(self) -> None:
         kinds = [kind for kind in Kind if any(dot.kind is kind for dot in self._dots)]
-        self._legend.show_kinds(kinds, front=bool(self.front))
+        measured = any(dot.foretold is not None for dot in self._dots)
+        self._legend.show_kinds(kinds, measured=measured, front=bool(self.front))
         self.note.setText(self.tr("baseline and peak of one repetition") if self._dots else "")
         self.setAccessibleDescription(
             self.tr("{count} configurations, {front} of them on the Pareto front").format(
@@ -242,8 +260,17 @@ class TradeOffPlot(PlotView):
             place = QPointF(float(x[number]), float(y[number]))
             if number in self._selected or number == self._pointed:
                 self._paint_ring(painter, place, is_selected=number in self._selected)
-            paint_point(painter, place, self._dots[number].kind)
+            self._paint_dot(painter, mapping, place, self._dots[number])
         self._paint_names(painter, mapping)
+
+    def _paint_dot(self, painter: QPainter, mapping: Mapping, place: QPointF, dot: Dot) -> None:
+        if dot.foretold is None:
+            paint_point(painter, place, dot.kind)
+        else:
+            paint_measured(painter, place, self._place(mapping, *dot.foretold), dot.kind)
+
+    def _place(self, mapping: Mapping, seconds: float, total_bytes: float) -> QPointF:
+        return QPointF(float(mapping.x(self._x(seconds))), float(mapping.y(self._y(total_bytes))))
 
     def _weight(self, number: int) -> tuple[bool, ...]:
         dot = self._dots[number]
@@ -251,6 +278,7 @@ class TradeOffPlot(PlotView):
             number == self._pointed,
             number in self._selected,
             bool(dot.name),
+            dot.foretold is not None,
             dot.on_front,
             dot.kind is not Kind.TOO_LARGE,
         )
@@ -339,10 +367,16 @@ class TradeOffPlot(PlotView):
         return log10(total_bytes) if self._is_log_y else total_bytes
 
     def _xs(self) -> Floats:
-        return np.log10(self._seconds) if self._is_log_x else self._seconds
+        return self._scaled_x(self._seconds)
 
     def _ys(self) -> Floats:
-        return np.log10(self._bytes) if self._is_log_y else self._bytes
+        return self._scaled_y(self._bytes)
+
+    def _scaled_x(self, seconds: Floats) -> Floats:
+        return np.log10(seconds) if self._is_log_x else seconds
+
+    def _scaled_y(self, total_bytes: Floats) -> Floats:
+        return np.log10(total_bytes) if self._is_log_y else total_bytes
 
     def _x_ticks(self, low: float, high: float, at_most: int) -> Ticks:
         return (log_duration_ticks if self._is_log_x else duration_ticks)(low, high, at_most)

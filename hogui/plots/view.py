@@ -97,6 +97,10 @@ class PlotView(QWidget):
     def needed_y(self, low: float, high: float) -> tuple[float, float]:
         """The vertical range that shows all data between two x."""
 
+    def needs_room(self) -> bool:
+        """Whether there is a figure whose height others have to make room for."""
+        return self.empty_sentence() is None
+
     @abstractmethod
     def paint_data(self, painter: QPainter, mapping: Mapping) -> None:
         """Paints the data, in pixels."""
@@ -308,7 +312,7 @@ class PlotView(QWidget):
 
     def _fit(self) -> None:
         self.announce_extent()
-        low, high = self.y_share.need(self, *self.needed_y(*self.x_axis.range))
+        low, high = self._shared_y()
         self.canvas.box.setYRange(low, high if high > low else low + 1, padding=0)
         is_empty = self.empty_sentence() is not None
         if is_empty != self._was_empty:
@@ -316,6 +320,13 @@ class PlotView(QWidget):
             self._was_empty = is_empty
             self.canvas.redraw_axes()
         self.refresh()
+
+    def _shared_y(self) -> tuple[float, float]:
+        """The range that all plots of the share show; one without a figure asks for no room."""
+        needed = self.needed_y(*self.x_axis.range)
+        if self.needs_room():
+            return self.y_share.need(self, *needed)
+        return self.y_share.leave(self) or needed
 
     # Painting.
 

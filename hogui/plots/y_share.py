@@ -24,6 +24,12 @@ class YShare(QObject):
         lows, highs = zip(*self._needs.values(), strict=True)
         return min(lows), max(highs)
 
+    def leave(self, plot: QObject) -> tuple[float, float] | None:
+        """Says that one plot needs nothing; returns the range of the others, None without any."""
+        if self._needs.pop(plot, None) is not None and self._needs:
+            self.changed.emit()
+        return self.range if self._needs else None
+
     def need(self, plot: QObject, low: float, high: float) -> tuple[float, float]:
         """Says what one plot needs; returns the common range."""
         before = self.range if self._needs else None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import sqrt
 
 from PySide6.QtCore import QCoreApplication
 
+from core.advisor import known_bytes, known_seconds, time_factor
 from core.results.advice import AdvicePoint
-from core.results.measurement import Measurement
 from core.spec.run import RunSpec
 from hogui.forecast_text import total_bytes
 from hogui.plots.point_marks import Kind
-from hogui.tab_advice import nameless
 from hogui.tables.rows_model import Cell
 from hogui.units import (
     BYTES,
@@ -26,22 +25,24 @@ from hogui.units import (
     seconds_scale,
 )
 
-LABEL, PEAK, SHARE, TIME, FACTOR, FITS, ANSWER, MEASURED_PEAK, MEASURED_TIME = range(9)
-"""The columns."""
-NUMBERS = (PEAK, SHARE, TIME, FACTOR, MEASURED_PEAK, MEASURED_TIME)
-OF_RUNS = (MEASURED_PEAK, MEASURED_TIME)
+LABEL, PEAK, SHARE, TIME, FACTOR, FITS, ANSWER, FORETOLD_PEAK, FORETOLD_TIME = range(9)
+"""The columns. Peak and time are as measured where that is known, else as foretold."""
+NUMBERS = (PEAK, SHARE, TIME, FACTOR, FORETOLD_PEAK, FORETOLD_TIME)
+OF_RUNS = (FORETOLD_PEAK, FORETOLD_TIME)
 """Columns that are empty until something was measured."""
-
-Measured = Mapping[RunSpec, Measurement]
-"""Results by the configuration without its name."""
 
 
 @dataclass(frozen=True)
 class AdviceRows:
-    """Titles of the columns, and as many cells in each row."""
+    """Titles of the columns, and as many cells in each row.
+
+    Attributes:
+        recommended: the number of the row to take.
+    """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    recommended: int | None = None
 
 
 def kind_of(point: AdvicePoint) -> Kind:
@@ -54,49 +55,50 @@ def kind_of(point: AdvicePoint) -> Kind:
 
 
 def advice_rows(
-    points: Sequence[AdvicePoint],
-    budget_bytes: int,
-    recommended: RunSpec | None,
-    measured: Measured,
+    points: Sequence[AdvicePoint], budget_bytes: int, recommended: RunSpec | None
 ) -> AdviceRows:
     """Rows in the order of the points.
 
     Args:
-        points: the one that was asked about first.
+        points: the one that was asked about first, with what was measured of each.
         budget_bytes: what baseline and peak have to fit into.
         recommended: the point that is recommended.
-        measured: what is known from runs.
     """
-    # Hashing hundreds of configurations takes a while.
-    runs = [measured.get(nameless(point.spec)) if measured else None for point in points]
-    totals = [total_bytes(point.forecast) for point in points]
-    times = [point.forecast.seconds for point in points]
-    run_totals = [_total(run) for run in runs]
-    run_times = [
-        point.measured_s if run is None else _median(run)
-        for run, point in zip(runs, points, strict=True)
-    ]
-    memory = _Column(BYTES[2], (*totals, *run_totals))
-    known = [time for time in (*times, *run_times) if time]
+    totals = [known_bytes(point) for point in points]
+    times = [known_seconds(point) for point in points]
+    own_totals = [total_bytes(point.forecast) for point in points]
+    own_times = [point.forecast.seconds for point in points]
+    memory = _Column(BYTES[2], (*totals, *own_totals))
+    known = [time for time in (*times, *own_times) if time]
     # In the unit of the middle, since hundreds of combinations may take from µs to seconds.
     middle = sqrt(min(known) * max(known)) if known else 0.0
-    clock = _Column(seconds_scale(middle), (*times, *run_times))
-    first_total = totals[0] if points and not points[0].changes else None
-    first_time = times[0] if first_total is not None else None
+    clock = _Column(seconds_scale(middle), (*times, *own_times))
+    first = points[0] if points and not points[0].changes else None
     rows = []
+    best = None
     for number, point in enumerate(points):
-        total, time = totals[number], times[number]
+        has_run, is_timed = point.measured_bytes is not None, point.measured_s is not None
+        if point.spec == recommended:
+            best = number
+        peak, time = memory.cell(totals[number]), clock.cell(times[number])
+        if has_run:
+            peak = _measured(peak, memory, totals[number], own_totals[number])
+        elif not point.forecast.exact:
+            peak = replace(peak, tip=_lower_bound(point))
+        if is_timed:
+            time = _measured(time, clock, times[number], own_times[number])
+        share = ratio(totals[0], totals[number]) if first is not None else None
         rows.append(
             (
-                _label(point, is_recommended=point.spec == recommended),
-                memory.cell(total, "" if point.forecast.exact else _lower_bound(point)),
-                _ratio_cell(ratio(first_total, total)),
-                clock.cell(time),
-                _ratio_cell(ratio(time, first_time)),
+                _label(point, is_recommended=number == best),
+                peak,
+                _ratio_cell(share),
+                time,
+                _ratio_cell(None if first is None else time_factor(point, first)),
                 _fits(point, budget_bytes),
                 _answer(point),
-                memory.cell(run_totals[number], _off(run_totals[number], total)),
-                clock.cell(run_times[number], _off(run_times[number], time)),
+                memory.cell(own_totals[number] if has_run else None),
+                clock.cell(own_times[number] if is_timed else None),
             )
         )
     headers = (
@@ -107,11 +109,10 @@ def advice_rows(
         _tr("× as it is"),
         _tr("Fits"),
         _tr("Result"),
-        # Short, since what a row does needs the width.
-        _tr("Run, {unit}").format(unit=memory.scale.unit),
-        _tr("Run, {unit}").format(unit=clock.scale.unit),
+        _tr("Foretold, {unit}").format(unit=memory.scale.unit),
+        _tr("Foretold, {unit}").format(unit=clock.scale.unit),
     )
-    return AdviceRows(headers, tuple(rows))
+    return AdviceRows(headers, tuple(rows), best)
 
 
 class _Column:
@@ -122,11 +123,11 @@ class _Column:
         smallest = min((value for value in values if value), default=scale.factor)
         self._decimals = column_decimals(smallest / scale.factor) - 1
 
-    def cell(self, value: float | None, tip: str = "") -> Cell:
+    def cell(self, value: float | None) -> Cell:
         if value is None:
             return Cell(MISSING)
         text = self.scale.number(value, self._decimals)
-        return Cell(text, value / self.scale.factor, tip=tip)
+        return Cell(text, value / self.scale.factor)
 
 
 def _label(point: AdvicePoint, *, is_recommended: bool) -> Cell:
@@ -143,7 +144,7 @@ def _label(point: AdvicePoint, *, is_recommended: bool) -> Cell:
 
 
 def _fits(point: AdvicePoint, budget_bytes: int) -> Cell:
-    missing = total_bytes(point.forecast) - budget_bytes
+    missing = known_bytes(point) - budget_bytes
     if point.fits:
         left = _tr("{bytes} are left").format(bytes=format_memory(-missing))
         return Cell(_tr("yes"), _tr("yes"), icon="check", token="success", tip=left)
@@ -167,19 +168,15 @@ def _ratio_cell(value: float | None) -> Cell:
     return Cell(MISSING) if value is None else Cell(format_ratio(value).rstrip("×"), value)
 
 
-def _off(measured: float | None, foretold: float | None) -> str:
-    part = ratio(measured, foretold)
-    if part is None:
-        return ""
-    return _tr("{percent:+.2f} % against the forecast").format(percent=100 * (part - 1))
-
-
-def _total(run: Measurement | None) -> float | None:
-    return run.memory.total_bytes if run is not None and run.memory is not None else None
-
-
-def _median(run: Measurement | None) -> float | None:
-    return run.time.median_s if run is not None and run.time is not None else None
+def _measured(cell: Cell, column: _Column, measured: float | None, foretold: float | None) -> Cell:
+    """The cell of a figure that was measured, with the mark of that."""
+    tip, part = _tr("Measured"), ratio(measured, foretold)
+    if part is not None:
+        form = _tr("Measured; {figure} {unit} were foretold, {percent:+.2f} %")
+        tip = form.format(
+            figure=column.cell(foretold).text, unit=column.scale.unit, percent=100 * (part - 1)
+        )
+    return replace(cell, icon="run", tip=tip)
 
 
 def _tr(text: str) -> str:

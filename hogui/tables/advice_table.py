@@ -6,29 +6,48 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from PySide6.QtCore import (
+    QCoreApplication,
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
+    QObject,
     QSortFilterProxyModel,
     Qt,
     Signal,
 )
 from PySide6.QtGui import (
     QAction,
+    QColor,
     QFontMetrics,
     QGuiApplication,
     QKeyEvent,
     QKeySequence,
+    QPainter,
     QPaintEvent,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
 from typing_extensions import override
 
 from hogui.plots.point_marks import Kind, point_icon
-from hogui.tables.advice_rows import ANSWER, FITS, LABEL, NUMBERS, OF_RUNS, AdviceRows
+from hogui.tables.advice_rows import (
+    ANSWER,
+    FITS,
+    LABEL,
+    NUMBERS,
+    OF_RUNS,
+    PEAK,
+    TIME,
+    AdviceRows,
+)
 from hogui.tables.invitation import paint_invitation
-from hogui.tables.rows_model import ICON_SIDE, SORT_ROLE, Index, RowsModel
+from hogui.tables.rows_model import ICON_SIDE, Index, RowsModel
 from hogui.theme import GRID, Size, theme
 
 _ROW = 6 * GRID
@@ -37,6 +56,9 @@ _LEAST_ROWS = 4
 _MEASURED = 3
 _ROOM, _ROOM_BESIDE_ICON = 16, 24
 """Pixels of a cell beside its text."""
+_TINT = 0.14
+"""How strongly the row to take is in the accent's colour."""
+_TOO_LARGE = (Kind.TOO_LARGE, Kind.TOO_LARGE_APPROXIMATION)
 
 
 class _Points(RowsModel):
@@ -45,11 +67,21 @@ class _Points(RowsModel):
     def __init__(self) -> None:
         super().__init__([""] * (max(OF_RUNS) + 1))
         self.kinds: Sequence[Kind] = ()
+        self.recommended: int | None = None
 
     @override
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if role == Qt.ItemDataRole.DecorationRole and index.column() == LABEL:
             return point_icon(self.kinds[index.row()], ICON_SIDE)
+        if role == Qt.ItemDataRole.ForegroundRole and self.kinds[index.row()] in _TOO_LARGE:
+            return QColor(theme().tokens.text_secondary)
+        if index.row() == self.recommended:
+            if role == Qt.ItemDataRole.FontRole:
+                return theme().font(bold=True, tabular=True)
+            if role == Qt.ItemDataRole.BackgroundRole:
+                tint = QColor(theme().tokens.accent)
+                tint.setAlphaF(_TINT)
+                return tint
         return super().data(index, role)
 
     @override
@@ -58,7 +90,44 @@ class _Points(RowsModel):
     ) -> Any:
         if role == Qt.ItemDataRole.TextAlignmentRole and section in NUMBERS:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.ToolTipRole and section in (PEAK, TIME):
+            return QCoreApplication.translate(
+                "AdviceTable", "As measured, where the mark of a run says so, else as foretold"
+            )
         return super().headerData(section, orientation, role)
+
+
+class _Sorted(QSortFilterProxyModel):
+    """What is absent comes last, whichever way the rows are sorted."""
+
+    def __init__(self, rows: _Points, parent: QObject) -> None:
+        super().__init__(parent)
+        self._rows = rows
+        self.setSourceModel(rows)
+
+    @override
+    def lessThan(self, left: Index, right: Index) -> bool:
+        return self._key(left) < self._key(right)
+
+    def _key(self, index: Index) -> tuple[bool, float, str]:
+        value = self._rows.row(index.row()).cells[index.column()].value
+        if value is None:
+            return self.sortOrder() is Qt.SortOrder.AscendingOrder, 0.0, ""
+        is_last = self.sortOrder() is Qt.SortOrder.DescendingOrder
+        if isinstance(value, str):
+            return is_last, 0.0, value.casefold()
+        return is_last, float(value), ""
+
+
+class _Tinted(QStyledItemDelegate):
+    """Paints the background that a row asks for, which a style sheet for items leaves out."""
+
+    @override
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        tint = index.data(Qt.ItemDataRole.BackgroundRole)
+        if isinstance(tint, QColor):
+            painter.fillRect(option.rect, tint)
+        super().paint(painter, option, index)
 
 
 class AdviceTable(QTableView):
@@ -81,13 +150,11 @@ class AdviceTable(QTableView):
         super().__init__()
         self._empty = empty
         self._model = _Points()
-        self._sorted = QSortFilterProxyModel(self)
-        self._sorted.setSourceModel(self._model)
-        self._sorted.setSortRole(SORT_ROLE)
-        self._sorted.setSortCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        self._sorted = _Sorted(self._model, self)
         self.setObjectName("adviceTable")
         self.setAccessibleName(self.tr("Combinations"))
         self.setModel(self._sorted)
+        self.setItemDelegate(_Tinted(self))
         self.setFont(theme().font(Size.BODY, tabular=True))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -104,13 +171,13 @@ class AdviceTable(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setHighlightSections(False)
         header.setSortIndicatorClearable(True)
-        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.setSortIndicator(TIME, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
         self.doubleClicked.connect(lambda index: self.opened.emit(self._number(index)))
         self.selectionModel().selectionChanged.connect(
             lambda *_: self.selectionChangedTo.emit(self.selected())
         )
-        self._show_columns()
+        self._fit()
         self._add_actions()
         theme().changed.connect(self.viewport().update)
 
@@ -122,14 +189,27 @@ class AdviceTable(QTableView):
             kinds: the mark of each row.
             anew: they are others than before; else the same, and perhaps more of them.
         """
-        self._model.kinds = tuple(kinds)
+        is_new_advice = rows.recommended is not None and (
+            anew or rows.recommended != self._model.recommended
+        )
+        self._model.kinds, self._model.recommended = tuple(kinds), rows.recommended
         if anew:
             self._model.set_rows(rows.rows)
         else:
             self._model.change_rows(rows.rows)
         self._model.set_headers(rows.headers)
-        self._show_columns()
         self._fit()
+        if is_new_advice:
+            self.show_recommended()
+
+    def show_recommended(self) -> None:
+        """Scrolls to the row to take, where nobody looks at another one."""
+        number = self._model.recommended
+        if number is not None and not self.selected():
+            place = self._sorted.mapFromSource(self._model.index(number, 0))
+            # How far it can scroll is otherwise known with the next event.
+            self.updateGeometries()
+            self.scrollTo(place, QAbstractItemView.ScrollHint.PositionAtCenter)
 
     def selected(self) -> frozenset[int]:
         """The numbers of the selected rows."""
@@ -180,37 +260,42 @@ class AdviceTable(QTableView):
     def _number(self, index: QModelIndex) -> int:
         return self._sorted.mapToSource(index).row()
 
-    def _show_columns(self) -> None:
-        """What was measured of no row has no column."""
-        rows = [self._model.row(number) for number in range(self._model.rowCount())]
-        for column in OF_RUNS:
-            nothing = all(row.cells[column].value is None for row in rows)
-            self.setColumnHidden(column, nothing)
-
     def _fit(self) -> None:
         """Figures take the width they need; what a row does, and what it approximates, share the
-        rest."""
-        shown = [c for c in range(self._model.columnCount()) if not self.isColumnHidden(c)]
-        widths = {column: self._wanted(column) for column in shown}
-        lacking = sum(widths.values()) - self.viewport().width()
+        rest. Forecasts of what was measured are in its tip too, and give way to names."""
+        widths = {column: self._wanted(column) for column in range(self._model.columnCount())}
+        width = self.viewport().width()
+        measured = any(
+            self._model.row(number).cells[column].value is not None
+            for number in range(self._model.rowCount())
+            for column in OF_RUNS
+        )
+        if not measured or sum(widths.values()) > width:
+            widths = {column: wide for column, wide in widths.items() if column not in OF_RUNS}
+        for column in OF_RUNS:
+            self.setColumnHidden(column, column not in widths)
+        lacking = sum(widths.values()) - width
         for column, least in ((ANSWER, _LEAST_ANSWER), (LABEL, _LEAST_LABEL)):
             given = min(max(lacking, 0), max(widths[column] - least, 0))
             widths[column] -= given
             lacking -= given
         widths[LABEL] += max(-lacking, 0)
-        for column, width in widths.items():
-            self.setColumnWidth(column, width)
+        for column, wide in widths.items():
+            self.setColumnWidth(column, wide)
 
     def _wanted(self, column: int) -> int:
         metrics, small = self.fontMetrics(), QFontMetrics(theme().font(Size.SMALL))
         header = self._model.headerData(column, Qt.Orientation.Horizontal)
-        # Room for the arrow of the column that is sorted by.
         widest = small.horizontalAdvance(str(header or "")) + 2 * GRID
         cells = [self._model.row(n).cells[column] for n in range(self._model.rowCount())]
         # Of hundreds of texts only the longest are measured.
         longest = sorted({cell.text for cell in cells}, key=len)[-_MEASURED:]
         mark = ICON_SIDE + 6 if column == LABEL or any(cell.icon for cell in cells) else 0
         widest = max([widest, *(metrics.horizontalAdvance(text) + mark for text in longest)])
+        best = self._model.recommended
+        if best is not None and best < len(cells):
+            bold = QFontMetrics(theme().font(bold=True, tabular=True))
+            widest = max(widest, bold.horizontalAdvance(cells[best].text) + mark)
         return widest + (_ROOM_BESIDE_ICON if column == FITS else _ROOM)
 
     def _add_actions(self) -> None:

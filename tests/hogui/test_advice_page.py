@@ -20,7 +20,7 @@ from hogui.open_tab import OpenTab, RunState
 from hogui.pages.advice_page import AdvicePage
 from hogui.plots.point_marks import Kind
 from hogui.tab_advice import AdviceState, nameless
-from hogui.tables.advice_rows import LABEL, MEASURED_PEAK, MEASURED_TIME
+from hogui.tables.advice_rows import FORETOLD_PEAK, FORETOLD_TIME, LABEL, PEAK, TIME
 from hogui.theme import Preference, theme
 from tests.fake_advisor import COSTS, IMPOSSIBLE, MIB, FakeAdvisor
 from tests.fake_core import DEVICES, FakeCore
@@ -489,7 +489,7 @@ def test_that_the_table_is_copied_as_csv(open_window: OpenWindow, qtbot: object)
     page = _advise(open_window(), TIGHT, qtbot)
     page.table.copy()
     rows = list(csv.DictReader(io.StringIO(QGuiApplication.clipboard().text())))
-    assert [float(row["Peak, MiB"]) for row in rows] == [101, 61, 41, 121, 11]
+    assert [float(row["Peak, MiB"]) for row in rows] == [11, 101, 61, 41, 121]
     page.table.select({4})
     page.table.copy()
     (row,) = csv.DictReader(io.StringIO(QGuiApplication.clipboard().text()))
@@ -557,7 +557,7 @@ def test_that_points_are_measured_one_after_the_other_and_stand_beside_the_forec
     core = FakeCore()
     window = open_window(core.run)
     asked, page = _current(window), _advise(window, TIGHT, qtbot)
-    assert page.table.isColumnHidden(MEASURED_PEAK)
+    assert page.table.isColumnHidden(FORETOLD_PEAK)
     page.table.select({1, 2})
     page.measure_button.click()
     tabs = [tab for tab in window.session.tabs if tab is not asked]
@@ -566,17 +566,20 @@ def test_that_points_are_measured_one_after_the_other_and_stand_beside_the_forec
     assert page.isVisible()
     for tab in tabs:
         finish(tab)
-    qtbot.waitUntil(lambda: _row(page, 2)[MEASURED_PEAK] != "–")
-    assert not page.table.isColumnHidden(MEASURED_PEAK)
-    assert not page.table.isColumnHidden(MEASURED_TIME)
+    qtbot.waitUntil(lambda: _row(page, 2)[FORETOLD_PEAK] != "–")
+    foretold = {1: ("61.0", "15.00"), 2: ("41.0", "18.00")}
     for row, tab in zip((1, 2), tabs, strict=True):
         assert tab.result is not None
-        shown = float(_row(page, row)[MEASURED_PEAK])
+        shown = float(_row(page, row)[PEAK])
         assert shown == pytest.approx(tab.result.memory.total_bytes / MIB, abs=0.05)
-        assert float(_row(page, row)[MEASURED_TIME]) == pytest.approx(
+        assert float(_row(page, row)[TIME]) == pytest.approx(
             1000 * tab.result.time.median_s, abs=0.01
         )
-    assert _row(page, 0)[MEASURED_PEAK] == "–"
+        assert (
+            tuple(_row(page, row)[column] for column in (FORETOLD_PEAK, FORETOLD_TIME))
+            == (foretold[row])
+        )
+    assert _row(page, 0)[FORETOLD_PEAK] == "–"
     page.table.select({0, 1})
     page.measure_button.click()
     assert asked.busy

@@ -183,6 +183,7 @@ def test_that_the_table_behind_it_has_bytes_and_seconds(plot: TradeOffPlot) -> N
         "total_bytes": 20 * MIB,
         "seconds": 0.002,
         "on_front": True,
+        "measured": False,
     }
 
 
