@@ -191,7 +191,8 @@ class _Work:
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, excerpt)
+        revision = self._kernels.revision
+        key = (unnamed, file, self._device, self._block_bytes, excerpt, revision)
         seen = self._seen_before.pop(key, None)
         if seen is None:
             seen = self._predicted(spec, excerpt)
