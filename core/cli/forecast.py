@@ -9,7 +9,7 @@ import typer
 
 from core.cli.refusal import Refused
 from core.cli.spec_argument import VariantOption, read_spec
-from core.cli.summary import print_forecast
+from core.cli.summary import print_findings, print_forecast
 from core.cli.terminal import terminal
 from core.cli.units import bytes_from
 from core.isolation import NotReady, forecaster
@@ -57,6 +57,7 @@ def command(
         sys.stdout.write(outlook.forecast.model_dump_json(indent=2) + "\n")
     else:
         print_forecast(outlook.forecast, terminal())
+        print_findings(outlook.findings, terminal())
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -10,13 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from core.results.charts import CHARTS, reading_title
-from core.results.forecast import Forecast
+from core.results.forecast import Finding, Forecast
 from core.results.measurement import Check, Measurement
 from core.results.statistics import explain
 
 _MIB = 2**20
 _MOST_PHASES = 24
 """Of MAML's many; a terminal shows no more at a time."""
+
+_SEVERITIES: Final = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
 def print_summary(result: Measurement, console: Console) -> None:
@@ -27,6 +30,14 @@ def print_summary(result: Measurement, console: Console) -> None:
 def print_forecast(forecast: Forecast, console: Console) -> None:
     """Writes what a run will cost."""
     console.print(Group(*_forecast_parts(forecast)))
+
+
+def print_findings(found: Sequence[Finding], console: Console) -> None:
+    """Writes what would fail, be wrong or surprise, one line each."""
+    for finding in found:
+        severity = (f"{finding.severity}: ", _SEVERITIES[finding.severity])
+        place = "" if finding.layer is None else f"layer {finding.layer + 1} "
+        console.print(Text.assemble(severity, place, finding.sentence), soft_wrap=True)
 
 
 def _forecast_parts(forecast: Forecast) -> Iterator[RenderableType]:

@@ -145,3 +145,17 @@ def test_that_no_forecast_is_a_sentence_and_a_status(
     captured = capsys.readouterr()
     assert captured.err.strip() == words
     assert captured.out == ""
+
+
+def test_that_a_setting_without_effect_is_told_after_the_forecast(
+    file: str, capsys: Output
+) -> None:
+    """By the real process."""
+    told = (
+        "warning: mitigation.checkpointing.segments has no effect here: "
+        'mitigation.checkpointing.kind is "none".'
+    )
+    assert main(["forecast", file]) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert main(["forecast", file, "--set", "mitigation.checkpointing.segments=1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == told
