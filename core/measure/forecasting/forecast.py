@@ -308,8 +308,7 @@ def _fitted(forecast: Forecast, memory: DeviceMemory, *, bound: bool) -> Forecas
     Args:
         bound: whether the peak is at least a lower bound.
     """
-    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
-    too_large = bound and needed > memory.total_bytes
+    too_large = bound and forecast.total_bytes > memory.total_bytes
     return forecast.model_copy(
         update={
             # What is known to need less may need more in the end.
