@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli.spec_argument import read_spec
+from core.cli.spec_argument import ChangesOption, SpecArgument, read_spec
 from core.cli.summary import print_findings
 from core.cli.terminal import terminal
 from core.measure.correctness.preflight import preflight
@@ -17,9 +17,7 @@ from core.results.outcome import Outcome
 
 
 def command(
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="A file, the name of a preset, or - for stdin.")
-    ],
+    spec: SpecArgument,
     json: Annotated[
         bool,
         typer.Option(
@@ -28,10 +26,7 @@ def command(
             "is 1 where one of them is an error, else 0.",
         ),
     ] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
-    ] = None,
+    changes: ChangesOption = None,
 ) -> int:
     """Prints what preflight finds; the exit status is 1 where there is an error among it."""
     wanted = read_spec(spec, changes or [])
