@@ -252,9 +252,8 @@ def too_large_sentence(forecast: Forecast | None, instead: str = "") -> str | No
     """
     if forecast is None or forecast.fits is not False or forecast.available_bytes is None:
         return None
-    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
     return (
-        f"By its forecast it needs {needed // _MIB:,} MiB and {forecast.memory_name} has "
-        f"{forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be forced. "
-        + instead
+        f"By its forecast it needs {forecast.total_bytes // _MIB:,} MiB and {forecast.memory_name} "
+        f"has {forecast.available_bytes // _MIB:,} MiB free; it was not started, and can be "
+        "forced. " + instead
     ).rstrip()

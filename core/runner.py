@@ -29,6 +29,7 @@ from core.engine.workloads import follow, look
 from core.found import Found, leak_sentence, too_large_sentence
 from core.measure.compiling import Compilation
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES
+from core.measure.forecasting.hindsight import Taken, look_back
 from core.measure.machine.devices import resolve
 from core.measure.machine.surroundings import environment
 from core.measure.memory.allocator import allocator_peak
@@ -125,6 +126,7 @@ class _Run:
         self._kernels = forecaster.kernels(device, spec.measure.threads)
         self._clock_s = time.perf_counter()
         self._computed: Computed | None = None
+        self._calls: dict[Call, int] = {}
         self._compilation = Compilation()
 
     def events(self) -> Iterator[Event]:
@@ -171,7 +173,6 @@ class _Run:
         yield self._stage("prepare")
         problem = prepare(self._spec, self._device)
         load_late_modules(self._spec)
-
         if self._spec.mitigation.compile:
             yield self._stage("compile")
         execute = self._compilation.of(problem)
@@ -246,7 +247,8 @@ class _Run:
         with ledger:
             computed = execute(ledger)
         ledger.close()
-        self._kernels.learn(ledger.calls(), LEARN_FIRST_S)
+        self._calls = ledger.calls()
+        self._kernels.learn(self._calls, LEARN_FIRST_S)
         self._found.ledger = report = ledger.finish(self._scratch)
         loss, sentences = float(computed.loss), computed.warnings
         seen = look(problem, computed)
@@ -323,6 +325,8 @@ class _Run:
             found.phases.clear()
             found.first_s = None
             yield from self._absent("time", str(error))
+        taken = Taken(found.samples, found.conditions, measure.threads)
+        look_back(self._spec, found.forecast, taken, self._calls, self._kernels)
 
     def _follow(self, problem: Problem) -> Iterator[Event]:
         """What the workload draws besides, such as its learning curve."""

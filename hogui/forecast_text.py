@@ -48,7 +48,7 @@ class Words:
 
 def total_bytes(forecast: Forecast) -> int:
     """What a device must hold: baseline and peak."""
-    return (forecast.baseline_bytes or 0) + forecast.peak_bytes
+    return forecast.total_bytes
 
 
 def words_of(outlook: Outlook) -> Words:
@@ -68,8 +68,8 @@ def words_of(outlook: Outlook) -> Words:
 
 
 def _size(forecast: Forecast) -> str:
-    size = format_memory(total_bytes(forecast))
-    form = _tr("{bytes} exact") if forecast.exact else _tr("at least {bytes}")
+    size = format_memory(forecast.total_bytes)
+    form = _tr("{bytes} together, exact") if forecast.exact else _tr("at least {bytes} together")
     return form.format(bytes=size)
 
 

@@ -72,11 +72,6 @@ def format_memory(value: float) -> str:
     return scale.text(value, _decimals(size) if size >= 1 else column_decimals(size) - 1)
 
 
-def format_mib(value: float | None, decimals: int = 2) -> str:
-    """Bytes in MiB without the unit, for a column whose header names it."""
-    return MISSING if value is None else BYTES[2].number(value, decimals)
-
-
 def format_seconds(value: float | None) -> str:
     """`3.04 ms`: at least three significant digits, ns to s, minutes and hours beyond; None is a
     dash."""
@@ -101,11 +96,6 @@ def column_decimals(largest: float) -> int:
     significant digits of it at least, five decimals at most."""
     size = abs(largest)
     return next((n for n, limit in enumerate((100, 10, 1, 0.1), 1) if size >= limit), 5)
-
-
-def format_milliseconds(value: float | None, decimals: int = 3) -> str:
-    """Seconds in ms without the unit, for a column whose header names it."""
-    return MISSING if value is None else SECONDS[2].number(value, decimals)
 
 
 def format_ratio(value: float | None) -> str:

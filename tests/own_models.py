@@ -15,6 +15,20 @@ LAYERS = [
     {"kind": "linear", "out_features": 3},
 ]
 """``NETWORK`` as a stack."""
+STEP = """
+optimizer = None
+def step(module, batch):
+    global optimizer
+    if optimizer is None:
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.5, momentum=0.9, foreach=False)
+    x, y = batch
+    loss = (module(x) - y).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss
+"""
+"""A step with momentum."""
 
 
 def written(folder: Path, text: str, name: str = "own.py") -> Path:

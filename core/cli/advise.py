@@ -18,7 +18,7 @@ from core.cli.advice_text import print_advice
 from core.cli.confirming import confirmed
 from core.cli.measuring import cancelled_by_signals
 from core.cli.refusal import Refused
-from core.cli.spec_argument import VariantOption, read_spec
+from core.cli.spec_argument import ChangesOption, SpecArgument, VariantOption, read_spec
 from core.cli.terminal import terminal
 from core.cli.units import bytes_from
 from core.isolation import Forecasters, NotReady, forecasters, side_by_side
@@ -29,9 +29,7 @@ from core.spec.run import RunSpec
 
 
 def command(
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="A file, the name of a preset, or - for stdin.")
-    ],
+    spec: SpecArgument,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -53,10 +51,7 @@ def command(
         bool,
         typer.Option("--confirm", help="Runs the recommendation and the largest that fit."),
     ] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
-    ] = None,
+    changes: ChangesOption = None,
     variant: VariantOption = None,
 ) -> int:
     """Foretells every sensible combination of mitigations, and recommends one."""

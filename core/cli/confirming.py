@@ -57,7 +57,7 @@ def _run(
 ) -> tuple[int | None, str]:
     """Baseline and peak of a run, None where it did not get so far, and a sentence."""
     result = measure(spec.with_changes(_BRIEFLY), console).result
-    foretold = (forecast.baseline_bytes or 0) + forecast.peak_bytes
+    foretold = forecast.total_bytes
     if result.memory is None:
         return None, f"not confirmed. {result.sentence}"
     needed = result.memory.baseline_bytes + result.memory.peak_bytes

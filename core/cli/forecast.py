@@ -8,8 +8,8 @@ from typing import Annotated, Final
 import typer
 
 from core.cli.refusal import Refused
-from core.cli.spec_argument import VariantOption, read_spec
-from core.cli.summary import print_forecast
+from core.cli.spec_argument import ChangesOption, SpecArgument, VariantOption, read_spec
+from core.cli.summary import print_findings, print_forecast
 from core.cli.terminal import terminal
 from core.cli.units import bytes_from
 from core.isolation import NotReady, forecaster
@@ -21,14 +21,9 @@ PATIENT_S: Final = 10.0
 
 
 def command(
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="A file, the name of a preset, or - for stdin.")
-    ],
+    spec: SpecArgument,
     json: Annotated[bool, typer.Option("--json", help="Prints the forecast as JSON.")] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
-    ] = None,
+    changes: ChangesOption = None,
     variant: VariantOption = None,
     on: Annotated[
         str | None,
@@ -57,6 +52,7 @@ def command(
         sys.stdout.write(outlook.forecast.model_dump_json(indent=2) + "\n")
     else:
         print_forecast(outlook.forecast, terminal())
+        print_findings(outlook.findings, terminal())
     return 0
 
 

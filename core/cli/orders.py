@@ -10,7 +10,7 @@ import typer
 
 from core.cli.measuring import exit_status, measure, writable_folder, write_csv
 from core.cli.refusal import Refused
-from core.cli.spec_argument import read_spec
+from core.cli.spec_argument import ChangesOption, SpecArgument, read_spec
 from core.cli.summary import mib, ms, new_table
 from core.cli.terminal import terminal
 from core.results.events import Finished
@@ -20,17 +20,12 @@ from core.spec.orders import at_each_order
 
 
 def command(
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="A file, the name of a preset, or - for stdin.")
-    ],
+    spec: SpecArgument,
     csv: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Writes CSV files into this folder.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Prints the growth as JSON.")] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
-    ] = None,
+    changes: ChangesOption = None,
 ) -> int:
     """Measures order after order, until one does not finish, and fits the growth."""
     wanted = read_spec(spec, changes or [])

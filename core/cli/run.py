@@ -10,16 +10,14 @@ import typer
 
 from core.cli.measuring import exit_status, measure, writable_folder, write_csv
 from core.cli.refusal import Refused
-from core.cli.spec_argument import VariantOption, read_spec
+from core.cli.spec_argument import ChangesOption, SpecArgument, VariantOption, read_spec
 from core.cli.summary import print_summary
 from core.cli.terminal import terminal
 from core.results.outcome import Outcome
 
 
 def command(
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="A file, the name of a preset, or - for stdin.")
-    ],
+    spec: SpecArgument,
     csv: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Writes CSV files into this folder.")
     ] = None,
@@ -28,10 +26,7 @@ def command(
         Path | None,
         typer.Option(metavar="FILE.npz", help="Writes parameters, data and result as arrays."),
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
-    ] = None,
+    changes: ChangesOption = None,
     variant: VariantOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Runs what would be refused as too large.")

@@ -9,18 +9,13 @@ from typing import Annotated
 import typer
 
 from core.cli.refusal import Refused
-from core.cli.spec_argument import read_spec
+from core.cli.spec_argument import ChangesOption, SpecArgument, read_spec
 from core.export.script import script
 
 
 def command(
-    spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="A file, the name of a preset, or - for stdin.")
-    ],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
-    ] = None,
+    spec: SpecArgument,
+    changes: ChangesOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Writes the script into this file."),

@@ -16,6 +16,13 @@ from core.spec.presets import preset
 from core.spec.run import RunSpec, value_from
 from core.spec.variants import VARIANTS, variant
 
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A file, the name of a preset, or - for stdin.")
+]
+ChangesOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Overrides one key; may be repeated."),
+]
 VariantOption = Annotated[
     str | None,
     typer.Option(

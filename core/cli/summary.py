@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -10,13 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from core.results.charts import CHARTS, reading_title
-from core.results.forecast import Forecast
+from core.results.forecast import Finding, Forecast
 from core.results.measurement import Check, Measurement
 from core.results.statistics import explain
 
 _MIB = 2**20
 _MOST_PHASES = 24
 """Of MAML's many; a terminal shows no more at a time."""
+
+_SEVERITIES: Final = {"error": "red", "warning": "yellow", "note": "dim"}
 
 
 def print_summary(result: Measurement, console: Console) -> None:
@@ -29,12 +32,19 @@ def print_forecast(forecast: Forecast, console: Console) -> None:
     console.print(Group(*_forecast_parts(forecast)))
 
 
+def print_findings(found: Sequence[Finding], console: Console) -> None:
+    """Writes what would fail, be wrong or surprise, one line each."""
+    for finding in found:
+        severity = (f"{finding.severity}: ", _SEVERITIES[finding.severity])
+        place = "" if finding.layer is None else f"layer {finding.layer + 1} "
+        console.print(Text.assemble(severity, place, finding.sentence), soft_wrap=True)
+
+
 def _forecast_parts(forecast: Forecast) -> Iterator[RenderableType]:
     table = Table.grid(padding=(0, 2))
-    table.add_row("Peak", forecast_words(forecast))
-    table.add_row("Baseline", f"{mib(forecast.baseline_bytes)} MiB (parameters and data)")
+    _add_memory(table, forecast.peak_bytes, forecast.baseline_bytes, _claimed(forecast))
     if forecast.seconds is not None:
-        table.add_row("Time", f"about {ms(forecast.seconds)} ms a repetition")
+        table.add_row("Time a repetition", f"about {ms(forecast.seconds)} ms")
     if forecast.memory_name is not None:
         table.add_row("Fits", _fit(forecast))
     yield table
@@ -51,14 +61,23 @@ def _forecast_parts(forecast: Forecast) -> Iterator[RenderableType]:
         yield Text(reason)
 
 
-def forecast_words(forecast: Forecast) -> str:
-    """The forecast peak, and whether it is one to the byte."""
-    figure = f"{mib(forecast.peak_bytes)} MiB above the baseline"
-    return f"{figure}, exact" if forecast.exact else f"at least {figure}"
+def _add_memory(
+    table: Table, peak_bytes: int, baseline_bytes: int | None, form: str = "{}"
+) -> None:
+    """The peak, what was there before, and what a device must hold: the words of the window."""
+    table.add_row("Peak above baseline", form.format(f"{mib(peak_bytes)} MiB"))
+    if baseline_bytes is not None:
+        table.add_row("Baseline", f"{mib(baseline_bytes)} MiB (parameters and data)")
+    table.add_row("Together", form.format(f"{mib((baseline_bytes or 0) + peak_bytes)} MiB"))
+
+
+def _claimed(forecast: Forecast) -> str:
+    """The form of a figure that it foretells: one to the byte, or a lower bound."""
+    return "{}, exact" if forecast.exact else "at least {}"
 
 
 def _fit(forecast: Forecast) -> str:
-    needed = mib((forecast.baseline_bytes or 0) + forecast.peak_bytes)
+    needed = mib(forecast.total_bytes)
     there = f"{needed} of {mib(forecast.available_bytes)} MiB of {forecast.memory_name}"
     words = {True: "yes", False: "no", None: "perhaps, since that is the least that it needs"}
     return f"{words[forecast.fits]}: {there}"
@@ -81,10 +100,10 @@ def _figures(result: Measurement) -> Table:
     table = Table.grid(padding=(0, 2))
     memory, time, environment = result.memory, result.time, result.environment
     if result.forecast is not None:
-        table.add_row("Forecast", forecast_words(result.forecast))
+        together = f"{mib(result.forecast.total_bytes)} MiB together"
+        table.add_row("Forecast", _claimed(result.forecast).format(together))
     if memory is not None:
-        table.add_row("Peak", f"{mib(memory.peak_bytes)} MiB above the baseline")
-        table.add_row("Baseline", f"{mib(memory.baseline_bytes)} MiB (parameters and data)")
+        _add_memory(table, memory.peak_bytes, memory.baseline_bytes)
     if time is not None:
         low, high = time.interval_s
         table.add_row(

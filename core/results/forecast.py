@@ -49,6 +49,11 @@ class Forecast(_Value):
     memory_name: str | None = None
     reasons: tuple[str, ...] = ()
 
+    @property
+    def total_bytes(self) -> int:
+        """What a device must hold: baseline and peak."""
+        return (self.baseline_bytes or 0) + self.peak_bytes
+
 
 class Finding(_Value):
     """Something that would fail, be wrong or surprise.

@@ -17,7 +17,8 @@ FEWEST_FOR_INTERVAL = 6
 MOST_REPETITIONS = 10_000
 """Automatic repetitions end here: what is still noisy will stay so."""
 
-_BUSY_CORES = 0.1
+BUSY_CORES = 0.1
+"""Cores that others use or a host withholds: fewer are always at work."""
 _UNSTEADY_CLOCK = 0.9
 
 
@@ -94,9 +95,9 @@ def _quieter(conditions: Conditions) -> list[str]:
     """What would disturb less."""
     remedies = []
     other, stolen = conditions.other_cores or 0.0, conditions.stolen_cores or 0.0
-    if other >= _BUSY_CORES:
+    if other >= BUSY_CORES:
         remedies.append(f"close other programs (they used {other:.1f} of {conditions.cores} cores)")
-    if stolen >= _BUSY_CORES:
+    if stolen >= BUSY_CORES:
         remedies.append(
             "use a machine of your own (the host of this virtual machine withheld "
             f"{stolen:.1f} of {conditions.cores} cores)"

@@ -133,11 +133,21 @@ class DeclaredField:
             owner: the value that the field belongs to.
             run: the whole that it is part of, None where there is none.
         """
-        return all(
-            _reached(key, owner, run) in values
-            for key, values in self.when
-            if "." not in key or run is not None
-        )
+        return self.without_effect_by(owner, run) is None
+
+    def without_effect_by(self, owner: Spec, run: Spec | None = None) -> tuple[str, object] | None:
+        """What keeps the field's value from mattering, and its value; None where nothing does.
+
+        Args:
+            owner: the value that the field belongs to.
+            run: the whole that it is part of, None where there is none.
+        """
+        for key, values in self.when:
+            if "." not in key or run is not None:
+                value = _reached(key, owner, run)
+                if value not in values:
+                    return key, value
+        return None
 
     def _limits(self) -> str:
         low, high = _number_text(self.minimum), _number_text(self.maximum)

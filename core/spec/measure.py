@@ -31,6 +31,7 @@ class Measure(Spec):
         unit="s",
         minimum=0.01,
         maximum=86_400,
+        when={"ends_by_time": (True,)},
     )
     threads: int = declare(
         1, label="Threads", help="CPU threads of one operation.", minimum=1, maximum=1024
@@ -42,3 +43,8 @@ class Measure(Spec):
         minimum=0,
         maximum=2**63 - 1,
     )
+
+    @property
+    def ends_by_time(self) -> bool:
+        """Whether the program chooses how often it repeats, or how long it warms up."""
+        return "auto" in (self.repetitions, self.warmup)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from core.spec.compilation import COMPILED_BUFFERS, COMPUTED_ONCE, recomputes
+from core.spec.declaration import Path, Spec, declared_fields, dotted, shown
 from core.spec.derivation import (
     BY_MATH_KERNEL,
     FIRST_WRONG_ORDER,
@@ -56,11 +57,61 @@ def notices(spec: RunSpec) -> tuple[str, ...]:
 def layer_notices(spec: RunSpec) -> tuple[Notice, ...]:
     """Choices that work but surprise, those of the whole configuration first."""
     return (
+        *_without_effect(spec),
         *_of_mitigations(spec),
         *_of_parts_and_precision(spec),
         *_of_differences(spec),
         *_of_layers(spec),
     )
+
+
+_REFUSED: Final = frozenset(
+    ["workload.order", "workload.batched", "workload.test_tasks", "mitigation.accumulation"]
+)
+"""Where these have no effect, a spec that sets them is refused, or they follow from another."""
+
+
+def _without_effect(spec: RunSpec) -> Iterator[Notice]:
+    """Settings that were given and do not matter as the others are set."""
+    checkpointing: Path = ("mitigation", "checkpointing")
+    parts: tuple[tuple[Path, Spec], ...] = (
+        (("data",), spec.data),
+        (("workload",), spec.workload),
+        (("mitigation",), spec.mitigation),
+        (checkpointing, spec.mitigation.checkpointing),
+        (("measure",), spec.measure),
+    )
+    for path, part in parts:
+        for field in declared_fields(type(part)):
+            key, cause = dotted((*path, field.name)), field.without_effect_by(part, spec)
+            if cause is None or key in _REFUSED:
+                continue
+            if getattr(part, field.name) != field.default:
+                why = _why(spec, path, *cause)
+                yield Notice("warning", None, f"{key} has no effect here: {why}.")
+
+
+def _why(spec: RunSpec, path: Path, key: str, value: object) -> str:
+    """What keeps a setting from having an effect, in words.
+
+    Args:
+        spec: the whole.
+        path: of the part that the setting belongs to.
+        key: of what would have to have another value.
+        value: that it has.
+    """
+    title = spec.workload.title
+    if key == "workload.adapts":
+        return f"{title} has no inner loop"
+    if key == "workload.examples":
+        if value == "tasks":
+            return f"{title} computes on workload.support and workload.query examples of each task"
+        return f"{title} has no tasks"
+    if key == "steps_weights":
+        return "workload.order is 1 and workload.search_steps is 0"
+    if key == "ends_by_time":
+        return "measure.repetitions and measure.warmup are numbers"
+    return f"{dotted((*path, key))} is {shown(value)}"
 
 
 def _of_mitigations(spec: RunSpec) -> Iterator[Notice]:
@@ -76,13 +127,7 @@ def _of_mitigations(spec: RunSpec) -> Iterator[Notice]:
             "torch's checkpointing frees activations for the first backward only: from order 2 on "
             "it saves little or costs memory. rematerialize saves at every order.",
         )
-    if spec.mitigation.inner_loop != "standard" and not workload.adapts:
-        yield Notice(
-            "warning",
-            None,
-            f"mitigation.inner_loop has no effect here: {workload.title} has no inner loop.",
-        )
-    elif isinstance(workload, Maml):
+    if isinstance(workload, Maml):
         yield from _of_meta_learning(spec, workload)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -103,7 +104,11 @@ def test_that_a_person_reads_mebibytes_and_milliseconds(capsys: Output) -> None:
     summary = capsys.readouterr().out
     assert result.memory is not None
     assert result.time is not None
-    assert f"{result.memory.peak_bytes / 2**20:.3f} MiB above the baseline" in summary
+    rows = dict(re.findall(r"^(\S.*?)  +(\S.*?) *$", summary, re.MULTILINE))
+    assert rows["Peak above baseline"] == f"{result.memory.peak_bytes / 2**20:.3f} MiB"
+    assert rows["Together"] == f"{result.memory.total_bytes / 2**20:.3f} MiB"
+    assert result.forecast is not None
+    assert rows["Forecast"].startswith(f"{result.forecast.total_bytes / 2**20:.3f} MiB together")
     assert f"{result.time.median_s * 1e3:.4g} ms" in summary
     for phase in ("forward", "gradient 1", "gradient 2"):
         assert phase in summary

@@ -1,6 +1,7 @@
 """``hogui forecast``: what it prints, what it refuses, and its exit status."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -145,3 +146,32 @@ def test_that_no_forecast_is_a_sentence_and_a_status(
     captured = capsys.readouterr()
     assert captured.err.strip() == words
     assert captured.out == ""
+
+
+def test_that_a_setting_without_effect_is_told_after_the_forecast(
+    file: str, capsys: Output
+) -> None:
+    """By the real process."""
+    told = (
+        "warning: mitigation.checkpointing.segments has no effect here: "
+        'mitigation.checkpointing.kind is "none".'
+    )
+    assert main(["forecast", file]) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert main(["forecast", file, "--set", "mitigation.checkpointing.segments=1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == told
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_that_peak_baseline_and_their_sum_are_named_as_in_the_window(
+    file: str, asked: Asked, capsys: Output, exact: bool
+) -> None:
+    told = Forecast(peak_bytes=3 * 2**20, exact=exact, seconds=0.25, baseline_bytes=2**20)
+    asked.answer = Outlook(forecast=told)
+    assert main(["forecast", file]) == 0
+    rows = dict(re.findall(r"^(\S.*?)  +(\S.*?) *$", capsys.readouterr().out, re.MULTILINE))
+    form = "{}, exact" if exact else "at least {}"
+    assert rows["Peak above baseline"] == form.format("3.000 MiB")
+    assert rows["Baseline"] == "1.000 MiB (parameters and data)"
+    assert rows["Together"] == form.format("4.000 MiB")
+    assert rows["Time a repetition"] == "about 250 ms"

@@ -17,7 +17,7 @@ from core.engine.workloads import compute
 from core.export.script import script
 from core.measure.memory.allocator import allocator_peak
 from core.spec.run import RunSpec
-from tests.own_models import NETWORK, own_spec, written
+from tests.own_models import NETWORK, STEP, own_spec, written
 
 # torch says it when it first differentiates forwards.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
@@ -51,19 +51,6 @@ class model(nn.Module):
         self.out.weight = self.table.weight
     def forward(self, x):
         return self.out(self.memory(self.layer(self.table(x)))[0]).transpose(1, 2)
-"""
-STEP = """
-optimizer = None
-def step(module, batch):
-    global optimizer
-    if optimizer is None:
-        optimizer = torch.optim.SGD(module.parameters(), lr=0.5, momentum=0.9, foreach=False)
-    x, y = batch
-    loss = (module(x) - y).square().mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss
 """
 
 

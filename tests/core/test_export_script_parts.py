@@ -13,29 +13,12 @@ from core.engine.workloads import compute
 from core.export.script import script
 from core.spec.run import RunSpec
 from tests.core.test_export_script import CPU, assert_same, module, spec_of
+from tests.core.workloads_on_a_batch import ON_A_BATCH
 
-WORKLOADS: list[dict[str, Any]] = [
-    {"kind": "nested_gradient", "order": 1},
-    {"kind": "nested_gradient", "order": 3},
-    {"kind": "nested_gradient", "order": 2, "wrt": "inputs"},
-    {"kind": "hvp"},
-    {"kind": "hvp", "vectors": 3},
-    {"kind": "hvp", "vectors": 3, "batched": True},
-    {"kind": "hvp", "vectors": 2, "mode": "forward_over_reverse"},
-    {"kind": "hvp", "vectors": 2, "mode": "reverse_over_forward"},
-    {"kind": "hvp", "vectors": 2, "mode": "finite_difference"},
-    {"kind": "hessian"},
-    {"kind": "hessian", "method": "vmap", "chunk_size": 4},
-    {"kind": "hutchinson_trace", "probes": 4},
-    {"kind": "newton", "method": "exact", "steps": 2},
-    {"kind": "newton", "method": "cg", "steps": 2, "damping": 0.5},
-    {"kind": "adversarial", "steps": 3, "training_steps": 2},
-    {"kind": "adversarial", "method": "second_order", "steps": 3},
-]
 NEEDS_EIGENVALUES = ("exact", "second_order")
 
 
-@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+@pytest.mark.parametrize("workload", ON_A_BATCH, ids=str)
 @pytest.mark.parametrize("stack", ["activations", "noise"])
 @pytest.mark.parametrize("parts", [2, 3])
 def test_that_parts_are_the_same(stack: str, workload: dict[str, Any], parts: int) -> None:
@@ -62,7 +45,7 @@ def test_that_checkpointed_parts_are_the_same(checkpointing: str) -> None:
     )
 
 
-@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+@pytest.mark.parametrize("workload", ON_A_BATCH, ids=str)
 @pytest.mark.parametrize("precision", ["bfloat16", "autocast"])
 def test_that_coarser_formats_are_the_same(workload: dict[str, Any], precision: str) -> None:
     if precision == "bfloat16" and workload.get("method") in NEEDS_EIGENVALUES:

@@ -405,3 +405,14 @@ def test_that_a_hessian_that_cannot_fit_is_refused_with_what_can() -> None:
     assert result.error.endswith(
         "Hessian-vector products (workload.kind hvp) never form the matrix."
     )
+
+
+def test_that_a_run_tells_of_a_setting_without_effect() -> None:
+    value = spec(mitigation={"checkpointing": {"segments": 2}})
+    told = (
+        "mitigation.checkpointing.segments has no effect here: "
+        'mitigation.checkpointing.kind is "none".'
+    )
+    events, result = finish(value)
+    assert told in result.warnings
+    assert told in [event.sentence for event in events if event.type == "warned"]

@@ -185,6 +185,16 @@ def test_that_a_setting_without_effect_stays_while_a_notice_is_about_it(panel):
     assert not inner_loop.isVisible()
 
 
+def test_that_what_a_change_of_workload_leaves_without_effect_is_told(panel, qtbot):
+    type_into(qtbot, panel.findChild(QLineEdit, "data.batch_size"), "9")
+    notes = panel.findChildren(Note)
+    assert not any("no effect" in note.text for note in notes)
+    choose(panel, "workloadCombo", "maml")
+    (told,) = [note.text for note in notes if "no effect" in note.text]
+    assert told.startswith("data.batch_size has no effect here: MAML computes on workload.support")
+    assert panel.findChild(QWidget, "data.batch_size").isVisible(), "so that it can be taken back"
+
+
 def test_that_each_variant_of_maml_shows_the_fields_that_it_heeds(panel):
     choose(panel, "workloadCombo", "maml")
     order = panel.findChild(QSpinBox, "orderSpin")

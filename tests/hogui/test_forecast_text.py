@@ -27,17 +27,19 @@ def _line(**changes: object) -> str:
 
 
 def test_that_the_line_says_what_a_device_must_hold_how_long_it_takes_and_whether_it_fits() -> None:
-    assert _line() == "Forecast 208 MiB exact · 1.10 s · fits in 23.0 GiB"
+    assert _line() == "Forecast 208 MiB together, exact · 1.10 s · fits in 23.0 GiB"
 
 
 def test_that_a_lower_bound_that_fits_promises_nothing() -> None:
-    assert _line(exact=False, fits=None) == "Forecast at least 208 MiB · 1.10 s · of 23.0 GiB"
+    assert (
+        _line(exact=False, fits=None) == "Forecast at least 208 MiB together · 1.10 s · of 23.0 GiB"
+    )
 
 
 def test_that_what_does_not_fit_is_said_before_the_time_and_as_a_warning() -> None:
     changes = {"peak_bytes": 31 * GIB, "baseline_bytes": 0, "fits": False}
     assert _line(**changes) == (
-        "Forecast 31.0 GiB exact · does not fit: 31.0 GiB of 23.0 GiB · 1.10 s"
+        "Forecast 31.0 GiB together, exact · does not fit: 31.0 GiB of 23.0 GiB · 1.10 s"
     )
     words = words_of(Outlook(forecast=EXACT.model_copy(update=changes)))
     assert words.is_warning
@@ -45,7 +47,9 @@ def test_that_what_does_not_fit_is_said_before_the_time_and_as_a_warning() -> No
 
 
 def test_that_absent_figures_are_left_out() -> None:
-    assert _line(seconds=None, available_bytes=None, fits=None) == "Forecast 208 MiB exact"
+    assert (
+        _line(seconds=None, available_bytes=None, fits=None) == "Forecast 208 MiB together, exact"
+    )
 
 
 @pytest.mark.parametrize(

@@ -94,13 +94,14 @@ def test_that_a_ratio_is_how_many_times_the_first():
 
 
 def test_that_a_column_in_mib_has_the_same_decimals_in_every_row():
-    texts = [units.format_mib(value) for value in (0, MIB // 2, 208 * MIB, 12_345 * MIB)]
+    mib = Scale(MIB, "MiB")
+    texts = [mib.number(value, 2) for value in (0, MIB // 2, 208 * MIB, 12_345 * MIB)]
     assert texts == ["0.00", "0.50", "208.00", "12345.00"]
 
 
 def test_that_a_value_that_rounds_to_zero_has_no_sign():
-    assert units.format_mib(-1) == "0.00"
-    assert units.format_milliseconds(-1e-9) == "0.000"
+    assert Scale(MIB, "MiB").number(-1, 2) == "0.00"
+    assert Scale(1e-3, "ms").number(-1e-9, 3) == "0.000"
 
 
 def test_that_counts_are_grouped_without_breaking_the_line():

@@ -191,7 +191,8 @@ class _Work:
         """
         file = spec.model.state if isinstance(spec.model, PythonModel) else None
         unnamed = spec.model_copy(update={"name": ""}).to_json()
-        key = (unnamed, file, self._device, self._block_bytes, excerpt)
+        revision = self._kernels.revision
+        key = (unnamed, file, self._device, self._block_bytes, excerpt, revision)
         seen = self._seen_before.pop(key, None)
         if seen is None:
             seen = self._predicted(spec, excerpt)
@@ -307,8 +308,7 @@ def _fitted(forecast: Forecast, memory: DeviceMemory, *, bound: bool) -> Forecas
     Args:
         bound: whether the peak is at least a lower bound.
     """
-    needed = (forecast.baseline_bytes or 0) + forecast.peak_bytes
-    too_large = bound and needed > memory.total_bytes
+    too_large = bound and forecast.total_bytes > memory.total_bytes
     return forecast.model_copy(
         update={
             # What is known to need less may need more in the end.

@@ -1,7 +1,9 @@
 """What single operations cost: scratch memory that no tensor shows, and time.
 
 Both depend on the operation, its shapes, strides and types, the device, the number of threads and
-torch's version alone, so each is learned once, by running the operation on made-up numbers.
+torch's version alone, so each is learned once, by running the operation on made-up numbers. A time
+is only as good as the machine was quiet: the smaller of two is kept, and what a run contradicts is
+learned again.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -40,6 +43,9 @@ MOST_WORK_ELSEWHERE = 1e13
 LONGEST_FILE_BYTES = 16 * 2**20
 _MOST_FOUND = 100_000
 
+AGAIN_AFTER_S = 60.0
+"""No operation is learned again sooner: a forecast may be wrong for reasons of its own."""
+
 COMPANY = 8
 """Operations that take turns at least, where as many have been timed."""
 
@@ -53,11 +59,13 @@ class Kernel:
         seconds: of one warm call.
         returned_bytes: of each storage that it makes and returns, which may be larger than its
             tensor; None where they are as large as their tensors.
+        again_at: when its time was learned again, in seconds since 1970; None where it never was.
     """
 
     scratch_bytes: int
     seconds: float
     returned_bytes: tuple[int, ...] | None = None
+    again_at: float | None = None
 
 
 class Kernels:
@@ -67,6 +75,10 @@ class Kernels:
         device: where operations run.
         threads: how many threads they run on.
         file: None keeps nothing.
+
+    Attributes:
+        revision: another one whenever something known has changed, so that what was made of it no
+            longer holds.
     """
 
     def __init__(self, device: torch.device, threads: int, file: Path | None = None) -> None:
@@ -80,6 +92,8 @@ class Kernels:
         self._failed: set[str] = set()
         self._timed: dict[str, float | None] = {}
         self._read = 0
+        self._inode: int | None = None
+        self.revision = 0
         self._start_over_when_too_long()
         self.refresh()
 
@@ -94,6 +108,7 @@ class Kernels:
         if self._file is None:
             return
         with suppress(OSError), self._file.open("rb") as stream:
+            self._find_place(os.fstat(stream.fileno()))
             stream.seek(self._read)
             content = stream.read()
             # The last line may be half written.
@@ -102,17 +117,34 @@ class Kernels:
             for line in whole.splitlines():
                 self._add(line)
 
+    def _find_place(self, file: os.stat_result) -> None:
+        """Another process may have started over with another file."""
+        if file.st_ino != self._inode or file.st_size < self._read:
+            self._inode, self._read = file.st_ino, 0
+
     def _add(self, line: bytes) -> None:
         with suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
             if entry["where"] == self._where:
-                returned = entry["returned_bytes"]
+                returned, again_at = entry["returned_bytes"], entry.get("again_at")
                 kernel = Kernel(
                     int(entry["scratch_bytes"]),
                     float(entry["seconds"]),
                     None if returned is None else tuple(map(int, returned)),
+                    None if again_at is None else float(again_at),
                 )
-                self._known[str(entry["call"])] = kernel
+                self._take(str(entry["call"]), kernel)
+
+    def _take(self, key: str, kernel: Kernel) -> None:
+        """Of two processes that learned the same, the one on the busier machine took longer."""
+        before = self._known.get(key)
+        if before is not None and kernel.again_at is None and before.seconds <= kernel.seconds:
+            return
+        self._known[key] = kernel
+        if before is not None and before != kernel:
+            self.revision += 1
+            self._found.clear()
+            self._timed.clear()
 
     def known(self, call: Call) -> Kernel | None:
         """What is known of an operation, None where nothing is."""
@@ -144,9 +176,41 @@ class Kernels:
             if kernel is not None:
                 learned[key] = kernel
         self._failed |= timed.keys() - learned.keys()
-        self._known |= learned
-        self._write(learned)
+        self._keep(learned)
         return tuple(call for key, call in missing.items() if key not in learned)
+
+    def learn_again(
+        self, calls: Mapping[Call, int], budget_s: float = math.inf, *, may_be_longer: bool
+    ) -> None:
+        """Times operations anew whose times a run has contradicted; their bytes stay.
+
+        Args:
+            calls: how often each is called; those that matter most come first.
+            budget_s: no further operation is begun after these seconds.
+            may_be_longer: whether a longer time takes the place of a shorter one, which is for a
+                run that nothing has disturbed to say.
+        """
+        end, now = time.perf_counter() + budget_s, datetime.now(UTC).timestamp()
+        known = [(call, count, self.known(call)) for call, count in calls.items()]
+        due = {
+            call.key: (call, kernel, count * kernel.seconds)
+            for call, count, kernel in known
+            if kernel is not None and not _is_fresh(kernel, now)
+        }
+        by_share = sorted(due, key=lambda key: due[key][2], reverse=True)
+        with alone():
+            timed = self._timed_until(end, {key: due[key][0] for key in by_share})
+        learned: dict[str, Kernel] = {}
+        for key, taken in timed.items():
+            kernel = due[key][1]
+            seconds = _rounded(taken if may_be_longer else min(taken, kernel.seconds))
+            learned[key] = replace(kernel, seconds=seconds, again_at=round(now, 3))
+        self._keep(learned)
+
+    def _keep(self, learned: dict[str, Kernel]) -> None:
+        for key, kernel in learned.items():
+            self._take(key, kernel)
+        self._write(learned)
 
     def _timed_until(self, end: float, missing: dict[str, Call]) -> dict[str, float]:
         timed: dict[str, float] = {}
@@ -184,7 +248,7 @@ class Kernels:
             return None
         # Storages of small tensors say nothing of those of large ones.
         returned = allocated.returned_bytes if small is call else None
-        return Kernel(allocated.scratch_bytes, seconds, returned)
+        return Kernel(allocated.scratch_bytes, _rounded(seconds), returned)
 
     def time(self, calls: Iterable[Call]) -> None:
         """Runs what is not known yet, for ``seconds``; it is not kept."""
@@ -219,9 +283,10 @@ class Kernels:
                     "where": self._where,
                     "call": key,
                     "scratch_bytes": kernel.scratch_bytes,
-                    "seconds": float(f"{kernel.seconds:.4g}"),
+                    "seconds": kernel.seconds,
                     "returned_bytes": kernel.returned_bytes,
                 }
+                | ({} if kernel.again_at is None else {"again_at": kernel.again_at})
             )
             + "\n"
             for key, kernel in learned.items()
@@ -235,3 +300,12 @@ class Kernels:
                 os.write(descriptor, "".join(lines).encode())
             finally:
                 os.close(descriptor)
+
+
+def _rounded(seconds: float) -> float:
+    """As the file holds it, so that what a process reads again of its own is nothing new."""
+    return float(f"{seconds:.4g}")
+
+
+def _is_fresh(kernel: Kernel, now: float) -> bool:
+    return kernel.again_at is not None and 0 <= now - kernel.again_at < AGAIN_AFTER_S

@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -272,9 +273,10 @@ class Ledger(Watching):
         """What happened since the last call; may be called from another thread."""
         yield from self._log.drain()
 
-    def calls(self) -> tuple[Call, ...]:
-        """The operations that were called, each once."""
-        return tuple(self._calls)
+    def calls(self) -> dict[Call, int]:
+        """The operations that were called, and how often."""
+        counts = Counter(number for _, number, *_ in self._made)
+        return {call: counts[number] for call, number in self._calls.items()}
 
     def finish(self, scratch: Callable[[Call], int | None] = _nothing_known) -> LedgerReport:
         """Ends the log and names every byte by what it was for.

@@ -310,7 +310,7 @@ def test_that_a_number_is_read_unseen() -> None:
     with ledger:
         assert ledger.number(tensor) == 2.5
         assert within(ledger).number(tensor) == 2.5
-    assert ledger.calls() == ()
+    assert ledger.calls() == {}
     assert Silent().number(tensor) == 2.5
     assert within(Telling()).number(tensor) is None
 

@@ -16,7 +16,7 @@ from core.engine.workloads import compute, follow
 from core.results.charts import Point
 from core.spec.run import RunSpec
 from tests import oracles
-from tests.own_models import LAYERS, NETWORK, own_spec, written
+from tests.own_models import LAYERS, NETWORK, STEP, own_spec, written
 
 # torch says it when it first differentiates forwards.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
@@ -333,24 +333,10 @@ def test_that_float64_is_float64_throughout(tmp_path) -> None:
     assert {tensor.dtype for tensor in tensors} == {torch.float64, torch.int64}
 
 
-STEP = """
-optimizer = None
-def step(module, batch):
-    global optimizer
-    if optimizer is None:
-        optimizer = torch.optim.SGD(module.parameters(), lr=0.5, momentum=0.9, foreach=False)
-    x, y = batch
-    loss = (module(x) - y).square().mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-"""
-
-
 def test_that_a_step_is_measured_once_its_optimizer_has_settled(tmp_path) -> None:
     """The momentum that a first step makes is the gradient; a second one adds 0.9 of it."""
-    spec = own_spec(written(tmp_path, NETWORK + STEP), **FLOAT64)
+    returning_a_number = STEP.replace("return loss", "return loss.item()")
+    spec = own_spec(written(tmp_path, NETWORK + returning_a_number), **FLOAT64)
     problem = prepare(spec, CPU)
     start = [weight.detach().clone() for weight in problem.parameters.values()]
     x, y = problem.examples

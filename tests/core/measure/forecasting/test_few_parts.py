@@ -17,7 +17,7 @@ from core.measure.forecasting.prediction import predict
 from core.measure.memory.blocks import LedgerPhase
 from core.results.forecast import Forecast
 from core.spec.run import RunSpec
-from tests.core.measure.forecasting.told import Told, report_of
+from tests.core.measure.forecasting.told import LAYERS, Told, report_of
 from tests.core.measure.memory.exactness import (
     FORECASTER,
     PATIENT_S,
@@ -25,31 +25,16 @@ from tests.core.measure.memory.exactness import (
     run_of,
     watched,
 )
+from tests.core.workloads_on_a_batch import ON_A_BATCH
 
-LAYERS: list[dict[str, object]] = [
-    {"kind": "linear", "out_features": 6},
-    {"kind": "tanh"},
-    {"kind": "dropout"},
-    {"kind": "linear", "out_features": 3},
-]
-WORKLOADS: list[dict[str, object]] = [
-    {"kind": "nested_gradient", "order": 1},
-    {"kind": "nested_gradient", "order": 3},
-    {"kind": "nested_gradient", "order": 2, "wrt": "inputs"},
-    {"kind": "hvp"},
+WORKLOADS = [
+    *(each for each in ON_A_BATCH if each.get("method") != "exact"),
+    {"kind": "newton", "method": "exact", "steps": 1},
     {"kind": "hvp", "vectors": 12},
-    {"kind": "hvp", "vectors": 3, "batched": True},
-    {"kind": "hvp", "vectors": 2, "mode": "forward_over_reverse"},
-    {"kind": "hvp", "vectors": 2, "mode": "reverse_over_forward"},
-    {"kind": "hvp", "vectors": 2, "mode": "finite_difference"},
-    {"kind": "hessian"},
-    {"kind": "hessian", "method": "vmap", "chunk_size": 4},
     {"kind": "hutchinson_trace", "probes": 12},
-    {"kind": "newton", "method": "cg", "steps": 2},
-    {"kind": "newton", "method": "exact"},
-    {"kind": "adversarial", "method": "i_fgsm", "steps": 3},
-    {"kind": "adversarial", "method": "second_order", "steps": 3},
 ]
+"""With more vectors and probes than are followed, too; one whole Hessian takes long enough."""
+
 UNEVEN, MANY = 3, 30
 
 

@@ -12,7 +12,7 @@ from core.measure.forecasting.prediction import predict
 from core.measure.memory.blocks import LedgerPhase
 from core.results.forecast import Forecast
 from core.spec.run import RunSpec
-from tests.core.measure.forecasting.told import Told, report_of
+from tests.core.measure.forecasting.told import LAYERS, Told, report_of
 from tests.core.measure.memory.exactness import (
     FORECASTER,
     PATIENT_S,
@@ -20,12 +20,6 @@ from tests.core.measure.memory.exactness import (
     run_of,
 )
 
-LAYERS: list[dict[str, object]] = [
-    {"kind": "linear", "out_features": 6},
-    {"kind": "tanh"},
-    {"kind": "dropout"},
-    {"kind": "linear", "out_features": 3},
-]
 WORKLOADS: list[dict[str, object]] = [
     {"kind": "hvp", "vectors": 12},
     {"kind": "hvp", "vectors": 12, "mode": "forward_over_reverse"},

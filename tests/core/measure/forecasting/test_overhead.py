@@ -124,3 +124,12 @@ def test_that_torch_s_random_numbers_are_left_as_they_were() -> None:
     torch.manual_seed(3)
     overhead_s(mlp(), Pretended(0.0))
     assert torch.equal(torch.rand(4), expected)
+
+
+def test_that_it_is_measured_again_once_times_have_proved_wrong(clock: Ticking) -> None:
+    kernels = Pretended(0.0)
+    overhead_s(mlp(), kernels)
+    at = clock.now
+    kernels.revision += 1
+    overhead_s(mlp(), kernels)
+    assert clock.now > at

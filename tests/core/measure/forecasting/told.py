@@ -1,9 +1,16 @@
-"""Made-up predictions, for the tests of what is foretold from few."""
+"""Made-up predictions, and a small stack, for the tests of what is foretold from few."""
 
 from dataclasses import dataclass
 
 from core.measure.memory.blocks import LedgerPhase, LedgerReport
 from core.results.memory_timeline import MemoryTimeline
+
+LAYERS: list[dict[str, object]] = [
+    {"kind": "linear", "out_features": 6},
+    {"kind": "tanh"},
+    {"kind": "dropout"},
+    {"kind": "linear", "out_features": 3},
+]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """What single operations cost: learned once, kept, and the same as when they run among others."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
@@ -363,3 +365,129 @@ def test_that_bytes_of_returned_storages_are_known() -> None:
     kernels = Kernels(CPU, 1)
     kernels.learn([PRODUCT])
     assert kernels.known(PRODUCT).returned_bytes == (8 * 8 * 4,)
+
+
+def of_size(numbers: int) -> Call:
+    return call_of(ATEN.neg.default, (torch.empty(numbers),))
+
+
+def learned(monkeypatch: pytest.MonkeyPatch, kernels: Kernels, seconds: float) -> None:
+    monkeypatch.setattr(kernels_module, "seconds_of", lambda calls, *_: [seconds] * len(calls))
+    kernels.learn([PRODUCT])
+
+
+@pytest.mark.parametrize("order", [(0.25, 0.5), (0.5, 0.25)])
+def test_that_of_two_processes_that_learned_the_same_the_faster_is_believed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, order: tuple[float, float]
+) -> None:
+    file = tmp_path / "kernels.jsonl"
+    processes = [Kernels(CPU, 1, file) for _ in order]
+    for process, seconds in zip(processes, order, strict=True):
+        learned(monkeypatch, process, seconds)
+    for process in (*processes, Kernels(CPU, 1, file)):
+        process.refresh()
+        assert process.known(PRODUCT).seconds == 0.25
+
+
+@pytest.mark.parametrize(("may_be_longer", "expected"), [(True, 0.5), (False, 0.25)])
+def test_that_a_longer_time_replaces_a_shorter_one_where_it_may(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, may_be_longer: bool, expected: float
+) -> None:
+    file = tmp_path / "kernels.jsonl"
+    one, other = (Kernels(CPU, 1, file) for _ in range(2))
+    learned(monkeypatch, one, 0.25)
+    other.refresh()
+    before = other.known(PRODUCT)
+    monkeypatch.setattr(kernels_module, "seconds_of", lambda calls, *_: [0.5] * len(calls))
+    one.learn_again({PRODUCT: 3, CONVOLUTION: 1}, may_be_longer=may_be_longer)
+    assert one.known(CONVOLUTION) is None, "what was never learned is not learned again"
+    other.refresh()
+    for kernels in (one, other, Kernels(CPU, 1, file)):
+        known = kernels.known(PRODUCT)
+        assert known.seconds == expected
+        assert known.scratch_bytes == before.scratch_bytes
+        assert known.returned_bytes == before.returned_bytes == (8 * 8 * 4,)
+
+
+def test_that_a_change_is_another_revision_and_reading_again_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "kernels.jsonl"
+    one, other = (Kernels(CPU, 1, file) for _ in range(2))
+    learned(monkeypatch, one, 1 / 3)
+    for kernels in (one, other):
+        kernels.refresh()
+        assert kernels.revision == 0
+    one.learn_again({PRODUCT: 1}, may_be_longer=True)
+    at = one.revision
+    other.refresh()
+    one.refresh()
+    assert at == one.revision == other.revision == 1, "it may change what was made of it"
+
+
+def test_that_what_matters_most_is_learned_again_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = Kernels(CPU, 1)
+    small, often, large = of_size(1), of_size(2), of_size(3)
+    taken = {small: 0.1, often: 0.2, large: 0.3}
+    monkeypatch.setattr(
+        kernels_module, "seconds_of", lambda calls, *_: [taken[call] for call in calls]
+    )
+    kernels.learn(taken)
+    asked: list[Call] = []
+
+    def seconds(calls: list[Call], *_: object) -> list[float]:
+        asked.extend(calls)
+        return [0.5] * len(calls)
+
+    monkeypatch.setattr(kernels_module, "seconds_of", seconds)
+    kernels.learn_again({small: 1, often: 2, large: 1}, may_be_longer=True)
+    assert asked == [often, large, small]
+    kernels.learn_again({small: 1, often: 2, large: 1}, may_be_longer=True)
+    assert len(asked) == 3, "not at once once more"
+
+
+def test_that_nothing_is_learned_again_once_the_budget_is_spent() -> None:
+    kernels = Kernels(CPU, 1)
+    kernels.learn([PRODUCT])
+    before = kernels.known(PRODUCT)
+    kernels.learn_again({PRODUCT: 1}, -1.0, may_be_longer=True)
+    assert kernels.known(PRODUCT) == before
+
+
+def test_that_a_file_that_was_started_over_is_read_from_its_beginning(tmp_path: Path) -> None:
+    file = tmp_path / "kernels.jsonl"
+    reader = Kernels(CPU, 1, file)
+    Kernels(CPU, 1, file).learn([PRODUCT, of_size(1)])
+    reader.refresh()
+    file.unlink()
+    Kernels(CPU, 1, file).learn([CONVOLUTION])
+    reader.refresh()
+    assert reader.known(CONVOLUTION) is not None
+    assert reader.known(PRODUCT) is not None, "what was read stays"
+
+
+LEARNER = """
+import sys
+from pathlib import Path
+import torch
+from core.measure.memory.calls import call_of
+from core.measure.memory.kernels import Kernels
+kernels = Kernels(torch.device("cpu"), 1, Path(sys.argv[1]))
+for size in range(*map(int, sys.argv[2:])):
+    kernels.learn([call_of(torch.ops.aten.neg.default, (torch.empty(size),))])
+"""
+
+
+def test_that_processes_that_learn_at_once_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "kernels.jsonl"
+    ranges = [(1, 60), (50, 110), (100, 160)]
+    learners = [
+        subprocess.Popen([sys.executable, "-c", LEARNER, str(file), *map(str, part)])
+        for part in ranges
+    ]
+    assert [learner.wait(timeout=60) for learner in learners] == [0, 0, 0]
+    for line in file.read_text().splitlines():
+        assert json.loads(line)["seconds"] > 0
+    kernels = Kernels(CPU, 1, file)
+    assert all(kernels.known(of_size(size)) is not None for size in range(1, 160))
+    assert kernels.known(of_size(160)) is None
