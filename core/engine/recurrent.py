@@ -59,6 +59,20 @@ def without_onednn() -> Iterator[None]:
         onednn.enabled = before
 
 
+def onednn_refuses(device: torch.device) -> bool:
+    """Whether oneDNN cannot compute an LSTM as torch would ask it to.
+
+    WORKAROUND: under autocast torch 2.13 has oneDNN compute it in bfloat16, also on processors
+    without AVX-512, for which it has no such kernel: "could not create a primitive descriptor".
+    """
+    return (
+        device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.backends.mkldnn.is_available()
+        and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
 def lstm(x: Tensor, tensors: Sequence[Tensor], form: Form) -> Tensor:
     """torch's own LSTM: the outputs of all steps, (batch, sequence, directions · hidden)."""
     state, memory = _nothing(x, form), _nothing(x, form)

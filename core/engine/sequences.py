@@ -132,7 +132,7 @@ def _recurrent(
     form = recurrent.Form(layer.hidden_size, layer.num_layers, layer.bias, layer.bidirectional)
 
     def apply(x: Tensor, own: Sequence[Tensor]) -> Tensor:
-        if way.order < 2:
+        if way.order < 2 and not recurrent.onednn_refuses(x.device):
             return torchs(x, own, form)
         if x.device.type != "cpu":
             # WORKAROUND: what accelerators bring, such as cuDNN, has no second derivative, by

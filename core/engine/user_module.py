@@ -13,6 +13,7 @@ from torch.func import functional_call  # noqa: TID251 - calls a module, differe
 from core.engine.attention import math_attention
 from core.engine.losses import Loss
 from core.engine.recorder import Recorder, is_deaf
+from core.engine.recurrent import onednn_refuses
 from core.engine.user_file import Batch, UserFile, UserFileError, built, described, load, load_anew
 from core.engine.user_trial import computing
 from core.spec.python_model import PythonModel
@@ -51,7 +52,7 @@ class UserModule:
         self.random = model.known.random or self.has_step
         self._whole = _WithLoss(module, file)
         self._order = order
-        self._unfused_lstm = order >= 2 and any(isinstance(m, nn.LSTM) for m in module.modules())
+        self._has_lstm = any(isinstance(m, nn.LSTM) for m in module.modules())
         self._changing = {name: self._state[name].clone() for name in model.known.changing}
         self._start = (
             {name: tensor.detach().clone() for name, tensor in self._trained()}
@@ -109,7 +110,7 @@ class UserModule:
     ) -> torch.Tensor:
         """The file's own loss of a batch, else the given one of the module's output."""
         own = all(parameters[name] is weight for name, weight in self.parameters.items())
-        with self._told(recorder), math_attention(self._order), self._plain_lstm():
+        with self._told(recorder), math_attention(self._order), self._plain_lstm(x.device):
             if own and update_statistics:
                 value = self._whole(x, y, criterion)
             else:
@@ -128,9 +129,10 @@ class UserModule:
         )
 
     @contextmanager
-    def _plain_lstm(self) -> Iterator[None]:
-        """WORKAROUND: oneDNN's LSTM has no second derivative, torch's own has."""
-        if not self._unfused_lstm:
+    def _plain_lstm(self, device: torch.device) -> Iterator[None]:
+        """WORKAROUND: oneDNN's LSTM has no second derivative, torch's own has; see also
+        ``onednn_refuses``."""
+        if not self._has_lstm or (self._order < 2 and not onednn_refuses(device)):
             yield
             return
         # Not torch.backends.mkldnn.flags, which warns of a setting that it does not change.

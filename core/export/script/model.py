@@ -59,13 +59,14 @@ def network(spec: RunSpec) -> Network:
     by_modules = not (rewritten or _computes_again(spec) or _moves_weights(spec))
     by_modules &= not any(layer.kind in sequences.UNCHAINED for layer in model.leaves)
     # Autocast needs a function that it can be put around.
-    by_modules &= spec.mitigation.precision != "autocast"
+    is_cast = spec.mitigation.precision == "autocast"
+    by_modules &= not is_cast
     by_modules &= not (way.by_math_kernel and "multihead_attention" in kinds)
     if by_modules:
         loss = f"{LOSSES[spec.loss]}(network(x), y)"
         return Network(tuple(blocks), loss, random, tracked, updates)
     blocks += definitions(rewritten, running=tracked)
-    blocks += sequences.definitions(model.leaves, way, spec.device)
+    blocks += sequences.definitions(model.leaves, way, spec.device, is_cast=is_cast)
     functions = Functions(model, way, updates)
     blocks += functions.definitions
     head, written_out = _head(spec), spec.loss in rewritten

@@ -46,13 +46,16 @@ def _settings(**values: float) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in values.items())
 
 
-def definitions(layers: Iterable[LayerSpec], way: Derivation, device: str) -> list[str]:
+def definitions(
+    layers: Iterable[LayerSpec], way: Derivation, device: str, *, is_cast: bool
+) -> list[str]:
     """The sources of the functions that layers over sequences are computed by.
 
     Args:
         layers: of the network.
         way: how its output is differentiated.
         device: as in the spec.
+        is_cast: whether the forward pass is under autocast.
     """
     kinds = {layer.kind for layer in layers}
     found = []
@@ -68,11 +71,11 @@ def definitions(layers: Iterable[LayerSpec], way: Derivation, device: str) -> li
     if recurrent and way.order >= 2 and device != "cpu":
         found.append(_STEP_BY_STEP)
     for kind in recurrent:
-        found += _recurrent(kind, way, device)
+        found += _recurrent(kind, way, device, is_cast=is_cast)
     return found
 
 
-def _recurrent(kind: str, way: Derivation, device: str) -> Iterator[str]:
+def _recurrent(kind: str, way: Derivation, device: str, *, is_cast: bool) -> Iterator[str]:
     is_processor, is_open = device == "cpu", device == "auto"
     by_steps = way.order >= 2 and not is_processor
     if by_steps:
@@ -84,6 +87,9 @@ def _recurrent(kind: str, way: Derivation, device: str) -> Iterator[str]:
     steps += "both_ways)\n"
     if way.order >= 2 and kind == "lstm":
         torchs = f"{_OFF}{torchs}{_ON}"
+    elif kind == "lstm" and is_cast and (is_processor or is_open):
+        yield _CASTS
+        torchs = f"{_OFF_WITHOUT_BFLOAT16}{torchs}{_ON}"
     body = torchs if not by_steps else steps
     if by_steps and is_open:
         body = f'    if x.device.type == "cpu":\n{_indented(torchs)}    else:\n{_indented(steps)}'
@@ -164,6 +170,12 @@ def {kind}(x, hidden, layers, bias, both_ways, *weights):
     """The states of the {title} at all steps, in memory example by example."""
 '''
 _OFF = "    torch.backends.mkldnn.enabled = False  # oneDNN's own is differentiated once\n"
+_CASTS = '''\
+def onednn_takes_bfloat16():
+    """Not without AVX-512: there autocast needs torch's own LSTM."""
+    available = torch.backends.mkldnn.is_available()
+    return available and torch.ops.mkldnn._is_mkldnn_bf16_supported()'''
+_OFF_WITHOUT_BFLOAT16 = "    torch.backends.mkldnn.enabled = onednn_takes_bfloat16()\n"
 _ON = "    torch.backends.mkldnn.enabled = True\n"
 
 _ZEROS = "torch.zeros(count, len(x), hidden, dtype=x.dtype, device=x.device)"

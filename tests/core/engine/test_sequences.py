@@ -83,6 +83,32 @@ def test_that_products_in_32_bits_are_those_in_64(case: str, mode: str) -> None:
     assert oracles.relative_error(found, right) <= 1e-4
 
 
+@pytest.mark.parametrize("case", ["lstm", "lstm both ways", "gru both ways"])
+def test_that_a_gradient_under_autocast_is_near_that_in_64_bits(case: str) -> None:
+    """On every processor: oneDNN's LSTM takes bfloat16 on some alone."""
+    asked = problem(case, 1).spec
+    found, right = (
+        compute(prepare(asked.with_value("mitigation.precision", precision), CPU), Silent())
+        for precision in ("autocast", "float64")
+    )
+    parts = [part.double() for part in found.result.values()]
+    assert 0 < oracles.relative_error(parts, list(right.result.values())) <= 0.05
+
+
+@pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    reason="this processor's oneDNN has bfloat16",
+)
+def test_that_torch_still_asks_onednn_for_an_lstm_that_it_refuses() -> None:
+    """WORKAROUND ``onednn_refuses`` can go once this fails."""
+    network = nn.LSTM(3, 4)
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        pytest.raises(RuntimeError, match="primitive descriptor"),
+    ):
+        network(torch.randn(5, 2, 3))
+
+
 # ------------------------------------------------------------------- what is written out
 
 

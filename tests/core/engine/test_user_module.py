@@ -312,6 +312,18 @@ def test_that_attention_and_lstm_are_differentiated_twice_by_themselves(tmp_path
     assert torch.backends.mkldnn.is_available() == torch._C._get_mkldnn_enabled()
 
 
+def test_that_an_lstm_of_ones_own_is_computed_under_autocast_on_every_processor(tmp_path) -> None:
+    keys = {
+        "workload": {"kind": "nested_gradient", "order": 1},
+        "mitigation": {"precision": "autocast"},
+        "loss": "cross_entropy",
+        "model": {"vocabulary": 11},
+    }
+    problem = prepare(own_spec(written(tmp_path, TOKENS), input_shape=[5], **keys), CPU)
+    assert all(gradient.isfinite().all() for gradient in computed(problem).values())
+    assert torch.backends.mkldnn.is_available() == torch._C._get_mkldnn_enabled()
+
+
 def test_that_one_derivative_leaves_the_kernels_to_torch(tmp_path) -> None:
     order = {"kind": "nested_gradient", "order": 1}
     tokens = {"input_shape": [5], "model": {"vocabulary": 11}, "loss": "cross_entropy"}
