@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from core.engine.gradients import Derivative
+from core.engine.gradients import Derivative, is_known
 from core.results.heat_map import HeatMap
 
 
@@ -49,6 +49,9 @@ def computed(derivative: Derivative, wrt: Mapping[str, torch.Tensor], order: int
         wrt: what was differentiated by.
         order: how often.
     """
+    gradients = tuple(filter(is_known, derivative.gradients))
+    if len(gradients) == len(wrt):
+        return Computed(dict(zip(wrt, gradients, strict=True)), derivative.loss, ())
     result: dict[str, torch.Tensor] = {}
     zero: list[str] = []
     for (name, tensor), gradient in zip(wrt.items(), derivative.gradients, strict=True):
@@ -56,7 +59,7 @@ def computed(derivative: Derivative, wrt: Mapping[str, torch.Tensor], order: int
             zero.append(name)
             gradient = torch.zeros_like(tensor)
         result[name] = gradient
-    return Computed(result, derivative.loss, _warnings(zero, len(result), order) if zero else ())
+    return Computed(result, derivative.loss, _warnings(zero, len(result), order))
 
 
 def _warnings(zero: list[str], count: int, order: int) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import partial
+from operator import is_not
+from typing import Final, NamedTuple, TypeGuard, cast
 
 import torch
 
@@ -21,8 +23,14 @@ class Derivative(NamedTuple):
     loss: torch.Tensor
 
 
+is_known: Final = cast(
+    Callable[[torch.Tensor | None], TypeGuard[torch.Tensor]], partial(is_not, None)
+)
+"""Whether a gradient is none of those that stand for zero; asked without a Python function."""
+
+
 def derive(
-    loss: Callable[[], torch.Tensor],
+    outputs: list[torch.Tensor],
     wrt: Sequence[torch.Tensor],
     phases: Sequence[str],
     recorder: Recorder,
@@ -35,14 +43,13 @@ def derive(
     Every tensor is let go as soon as nothing needs it, and the last gradient builds no graph.
 
     Args:
-        loss: computes a tensor without axes; called once, before the first phase.
+        outputs: the scalar alone, a tensor without axes; emptied, so that its graph can go.
         wrt: the tensors to differentiate by, which require grad.
         phases: their names, at least one.
         recorder: hears of the phases.
         first_order: which order the first phase is of, where computing the loss differentiates too.
         weight: factor on the derivative.
     """
-    outputs: tuple[torch.Tensor, ...] = (loss(),)
     # A copy: torch.nn.functional.mse_loss leaves its scalar in memory of the size of its input,
     # which a view would keep.
     value = outputs[0].detach().clone()
@@ -53,13 +60,14 @@ def derive(
         with recorder.phase(phase):
             recorder.born(graph_category(order) if order < last else "gradients")
             if order > first_order:
-                outputs, seeds = _sums(gradients), None
+                outputs[:], seeds = _sums(gradients), None
                 gradients = ()
             gradients = gradients_of(outputs, wrt, seeds, create_graph=order < last)
-            present = [gradient for gradient in gradients if gradient is not None]
+            present = tuple(filter(is_known, gradients))
             recorder.hold("gradients", present)
             recorder.result(present)
             del present
+    outputs.clear()
     return Derivative(gradients, value)
 
 

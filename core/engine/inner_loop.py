@@ -10,7 +10,7 @@ their number down to about √(2n) (Griewank and Walther 2000, Revolve, with one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,7 +55,7 @@ def detached_step(loss: SupportLoss, weights: Weights, rate: float, recorder: Re
     gradients = _gradients(loss.first, weights, loss.beside, recorder, graph=False)
     with torch.no_grad():
         stepped = _stepped(weights, gradients, rate, recorder)
-    return tuple(weight.detach().requires_grad_() for weight in stepped)
+    return tuple([weight.detach().requires_grad_() for weight in stepped])
 
 
 def proximal_step(start: Weights, regularisation: float) -> InnerStep:
@@ -74,14 +74,18 @@ def proximal_step(start: Weights, regularisation: float) -> InnerStep:
             for new, weight, origin in zip(stepped, weights, start, strict=True):
                 if new is not weight:
                     new.add_(weight - origin, alpha=-rate * regularisation)
-        return tuple(weight.detach().requires_grad_() for weight in stepped)
+        return tuple([weight.detach().requires_grad_() for weight in stepped])
 
     return step
 
 
 def standard_step(loss: SupportLoss, weights: Weights, rate: float, recorder: Recorder) -> Weights:
     """Keeps the graph of the loss and of its gradient."""
-    gradients = _gradients(loss.first, weights, loss.beside, recorder, graph=True)
+    recorder.born("activations")
+    value = loss.first((*weights, *loss.beside))
+    recorder.born(_GRAPH)
+    gradients = gradients_of((value,), weights, create_graph=True)
+    del value
     return _stepped(weights, gradients, rate, recorder)
 
 
@@ -151,23 +155,22 @@ class Descent:
         step: how each of them is computed.
         rate: of gradient descent.
         recorder: hears of a phase for each step.
-        prefix: what the names of the phases begin with.
     """
 
     step: InnerStep
     rate: float
     recorder: Recorder
-    prefix: str = ""
 
-    def along(self, loss: SupportLoss, weights: Weights, numbers: Iterable[int]) -> Weights:
-        """The weights after the steps of these numbers."""
-        for number in numbers:
-            with self.recorder.phase(f"{self.prefix}inner step {number}"):
-                weights = self.step(loss, weights, self.rate, self.recorder)
-                self.recorder.result(weights)
+    def along(self, loss: SupportLoss, weights: Weights, phases: Sequence[str]) -> Weights:
+        """The weights after as many steps as there are names of phases."""
+        step, rate, recorder = self.step, self.rate, self.recorder
+        for phase in phases:
+            with recorder.phase(phase):
+                weights = step(loss, weights, rate, recorder)
+                recorder.result(weights)
         return weights
 
-    def once_more(self, loss: SupportLoss, weights: Weights, numbers: Sequence[int]) -> Weights:
+    def once_more(self, loss: SupportLoss, weights: Weights, phases: Sequence[str]) -> Weights:
         """The same, of which gradients of every order keep the first weights alone.
 
         The steps are walked without a graph at first, and again with theirs for each gradient.
@@ -177,11 +180,11 @@ class Descent:
 
         def first(*tensors: torch.Tensor) -> Weights:
             once = SupportLoss(value, value_again, random, tensors[count:])
-            return fleeting.along(once, tensors[:count], numbers)
+            return fleeting.along(once, tensors[:count], phases)
 
         def again(*tensors: torch.Tensor) -> Weights:
             more = SupportLoss(value_again, value_again, random, tensors[count:])
-            return silent.along(more, tensors[:count], numbers)
+            return silent.along(more, tensors[:count], phases)
 
         return rematerialize(first, *weights, *loss.beside, recompute=again, random=random)
 

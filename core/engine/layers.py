@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -57,9 +58,32 @@ def forward(layer: LayerSpec, index: int, way: Derivation) -> Forward:
     return _KINDS[type(layer)].forward(layer, f"{index}.", way)
 
 
-def _plain(function: Callable[[torch.Tensor], torch.Tensor]) -> Forward:
+@dataclass(frozen=True)
+class Direct:
+    """A layer that is one function of torch, and a ``Forward``.
+
+    Whoever calls the function himself saves what stands between, which counts in a small network's
+    time.
+
+    Attributes:
+        function: of the input, the layer's tensors and the settings.
+        names: of the tensors, in the function's order.
+        settings: the function's further arguments.
+    """
+
+    function: Callable[..., torch.Tensor]
+    names: tuple[str, ...]
+    settings: tuple[object, ...]
+
+    def __call__(
+        self, parameters: Tensors, buffers: Tensors, x: torch.Tensor, update_statistics: bool
+    ) -> torch.Tensor:
+        return self.function(x, *map(parameters.__getitem__, self.names), *self.settings)
+
+
+def _plain(function: Callable[..., torch.Tensor], *settings: object) -> Forward:
     """A layer without tensors of its own."""
-    return lambda parameters, buffers, x, update_statistics: function(x)
+    return Direct(function, (), settings)
 
 
 def _weighted(
@@ -67,24 +91,14 @@ def _weighted(
 ) -> Forward:
     """A layer of the input, a weight, a bias and settings, in the order that a function takes them.
 
-    Nothing stands between the layer and the function: what does, counts in a small network's time.
-
     Args:
         function: takes None for a tensor that the layer has not.
         prefix: what the names of the layer's tensors start with.
         tensors: how many of weight and bias the layer has.
         settings: the function's further arguments.
     """
-    weight, bias = prefix + "weight", prefix + "bias"
-    if tensors == 0:
-        return lambda parameters, buffers, x, update_statistics: function(x, None, None, *settings)
-    if tensors == 1:
-        return lambda parameters, buffers, x, update_statistics: function(
-            x, parameters[weight], None, *settings
-        )
-    return lambda parameters, buffers, x, update_statistics: function(
-        x, parameters[weight], parameters[bias], *settings
-    )
+    names = (prefix + "weight", prefix + "bias")
+    return Direct(function, names[:tensors], (None,) * (2 - tensors) + settings)
 
 
 def _linear(layer: spec.Linear, prefix: str, way: Derivation) -> Forward:
@@ -106,8 +120,7 @@ def _conv2d(layer: spec.Conv2d, prefix: str, way: Derivation) -> Forward:
 
 def _embedding(layer: spec.Embedding, prefix: str, way: Derivation) -> Forward:
     del way
-    sparse = layer.sparse
-    return _weighted(lambda x, weight, _: functional.embedding(x, weight, sparse=sparse), prefix, 1)
+    return _weighted(partial(functional.embedding, sparse=layer.sparse), prefix, 1)
 
 
 def _layer_norm(layer: spec.LayerNorm, prefix: str, way: Derivation) -> Forward:
@@ -185,37 +198,36 @@ def _batch_norm(layer: spec.BatchNorm, prefix: str, way: Derivation) -> Forward:
 def _max_pool2d(layer: spec.MaxPool2d, prefix: str, way: Derivation) -> Forward:
     del prefix, way
     kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
-    return _plain(lambda x: functional.max_pool2d(x, kernel, stride, padding))
+    return _plain(functional.max_pool2d, kernel, stride, padding)
 
 
 def _avg_pool2d(layer: spec.AvgPool2d, prefix: str, way: Derivation) -> Forward:
     del prefix, way
     kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
-    return _plain(lambda x: functional.avg_pool2d(x, kernel, stride, padding))
+    return _plain(functional.avg_pool2d, kernel, stride, padding)
 
 
 def _adaptive_avg_pool2d(layer: spec.AdaptiveAvgPool2d, prefix: str, way: Derivation) -> Forward:
     del prefix, way
     size = layer.output_size
-    return _plain(lambda x: functional.adaptive_avg_pool2d(x, size))
+    return _plain(functional.adaptive_avg_pool2d, size)
 
 
 def _leaky_relu(layer: spec.LeakyReLU, prefix: str, way: Derivation) -> Forward:
     del prefix, way
     slope = layer.negative_slope
-    return _plain(lambda x: functional.leaky_relu(x, slope))
+    return _plain(functional.leaky_relu, slope)
 
 
 def _gelu(layer: spec.GELU, prefix: str, way: Derivation) -> Forward:
     del prefix, way
-    approximate = layer.approximate
-    return _plain(lambda x: functional.gelu(x, approximate=approximate))
+    return _plain(partial(functional.gelu, approximate=layer.approximate))
 
 
 def _softplus(layer: spec.Softplus, prefix: str, way: Derivation) -> Forward:
     del prefix, way
     beta, threshold = layer.beta, layer.threshold
-    return _plain(lambda x: functional.softplus(x, beta, threshold))
+    return _plain(functional.softplus, beta, threshold)
 
 
 def _softmax(layer: spec.Softmax, prefix: str, way: Derivation) -> Forward:
@@ -223,7 +235,7 @@ def _softmax(layer: spec.Softmax, prefix: str, way: Derivation) -> Forward:
     dim = layer.dim
     # WORKAROUND: see why_rewritten.
     normalise = written_out.softmax if way.rewrites(layer.kind) else functional.softmax
-    return _plain(lambda x: normalise(x, dim))
+    return _plain(normalise, dim)
 
 
 def _silu(layer: spec.SiLU, prefix: str, way: Derivation) -> Forward:
@@ -256,7 +268,7 @@ def _modules(layer: spec.Composite, shape: Shape) -> list[nn.Module]:
 def _dropout(layer: spec.Dropout, prefix: str, way: Derivation) -> Forward:
     del prefix, way
     p = layer.p
-    return _plain(lambda x: functional.dropout(x, p))
+    return _plain(functional.dropout, p)
 
 
 def _of_sequences(
@@ -333,9 +345,9 @@ _KINDS: dict[type[LayerSpec], LayerKind[Any]] = {
     spec.AdaptiveAvgPool2d: LayerKind(
         lambda layer, shape: nn.AdaptiveAvgPool2d(layer.output_size), _adaptive_avg_pool2d
     ),
-    spec.Flatten: _without_settings(nn.Flatten, lambda x: x.flatten(1)),
+    spec.Flatten: LayerKind(lambda layer, shape: nn.Flatten(), lambda *_: _plain(torch.flatten, 1)),
     spec.Identity: _without_settings(nn.Identity, lambda x: x),
-    spec.ReLU: _without_settings(nn.ReLU, functional.relu),
+    spec.ReLU: _without_settings(nn.ReLU, torch.relu),
     spec.LeakyReLU: LayerKind(lambda layer, shape: nn.LeakyReLU(layer.negative_slope), _leaky_relu),
     spec.GELU: LayerKind(lambda layer, shape: nn.GELU(layer.approximate), _gelu),
     spec.SiLU: LayerKind(lambda layer, shape: nn.SiLU(), _silu),

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import or_
+from typing import Self
 
 import torch
 
-from core.engine.gradients import Derivative, Gradients, derive, gradients_of
+from core.engine.gradients import Derivative, Gradients, derive, gradients_of, is_known
 from core.engine.implicit import Heard, solve
 from core.engine.inner_loop import (
     Descent,
@@ -47,6 +50,30 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Names:
+    """What the phases of a task are called.
+
+    Attributes:
+        prefix: what all of them begin with.
+        steps: of the inner steps.
+        query: of the loss that is judged by.
+        derivatives: of the meta-gradient and of what follows it at orders above 2.
+    """
+
+    prefix: str
+    steps: tuple[str, ...]
+    query: str
+    derivatives: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prefix: str, workload: Maml) -> Self:
+        """Those of a workload, after a prefix."""
+        steps = [f"{prefix}inner step {number}" for number in range(1, workload.inner_steps + 1)]
+        higher = [f"{prefix}gradient {order}" for order in range(3, workload.order + 1)]
+        return cls(prefix, tuple(steps), f"{prefix}query loss", (f"{prefix}meta-gradient", *higher))
+
+
+@dataclass(frozen=True)
 class Learner:
     """What all tasks share: where they start and how they adapt.
 
@@ -69,22 +96,31 @@ class Learner:
     runs: tuple[int, ...] = ()
     heard: Heard | None = None
 
-    def derivative(self, task: Task, *, prefix: str, weight: float) -> Derivative:
-        """The derivative for one task.
-
-        Args:
-            task: the task.
-            prefix: what the names of its phases begin with.
-            weight: factor on the derivative.
-        """
-        return _VARIANTS[self.workload.variant](self, task, prefix, weight)
-
-    @property
+    @cached_property
     def inner_step(self) -> InnerStep:
         """How the weights adapt."""
         if self.workload.variant == "imaml":
             return proximal_step(self.initial, self.workload.regularisation)
         return self.step if self.workload.unrolls else detached_step
+
+    @cached_property
+    def names(self) -> dict[int, list[Names]]:
+        """Those of each task by how many tasks there are, once they are known."""
+        return {}
+
+    def names_of(self, tasks: int) -> list[Names]:
+        """Names of the phases, after the task where there are several."""
+        if tasks not in self.names:
+            prefixes = [f"task {number}: " for number in range(1, tasks + 1)]
+            if tasks == 1:
+                prefixes = [""]
+            self.names[tasks] = [Names.of(prefix, self.workload) for prefix in prefixes]
+        return self.names[tasks]
+
+    @cached_property
+    def descent(self) -> Descent:
+        """The inner steps."""
+        return Descent(self.inner_step, self.workload.inner_lr, self.recorder)
 
     def support_loss(self, task: Task, prefix: str = "") -> SupportLoss:
         """What is descended, once the weights that stay have done their part."""
@@ -97,16 +133,16 @@ class Learner:
             self.recorder.result((features,))
         return replace(task.support, beside=(features,))
 
-    def adapted(self, task: Task, prefix: str) -> Weights:
+    def adapted(self, task: Task, names: Names) -> Weights:
         """All weights after the inner steps; before them they are the initial weights."""
-        workload, support = self.workload, self.support_loss(task, prefix)
-        descent = Descent(self.inner_step, workload.inner_lr, self.recorder, prefix)
+        support = task.support if task.features is None else self.support_loss(task, names.prefix)
         weights, done = self.initial[self.staying :], 0
         for length in self.runs:
-            weights = descent.once_more(support, weights, range(done + 1, done + length + 1))
+            phases = names.steps[done : done + length]
+            weights = self.descent.once_more(support, weights, phases)
             done += length
-        weights = descent.along(support, weights, range(done + 1, workload.inner_steps + 1))
-        return (*self.initial[: self.staying], *weights)
+        weights = self.descent.along(support, weights, names.steps[done:])
+        return (*self.initial[: self.staying], *weights) if self.staying else weights
 
     def path(self, task: Task, steps: int) -> Iterator[Weights]:
         """All weights before and after each of some inner steps."""
@@ -117,9 +153,9 @@ class Learner:
             weights = step(support, weights, self.workload.inner_lr, self.recorder)
             yield (*staying, *weights)
 
-    def query_loss(self, task: Task, weights: Weights, prefix: str) -> torch.Tensor:
+    def query_loss(self, task: Task, weights: Weights, names: Names) -> torch.Tensor:
         """What the adapted weights are judged by."""
-        with self.recorder.phase(f"{prefix}query loss"):
+        with self.recorder.phase(names.query):
             self.recorder.born("activations")
             value = task.query(weights)
             self.recorder.result((value,))
@@ -136,23 +172,22 @@ def meta_gradient(learner: Learner, tasks: Sequence[Task]) -> Derivative:
         learner: what the tasks share.
         tasks: at least one.
     """
+    derivative_of = _VARIANTS[learner.workload.variant]
+    all_names, weight = learner.names_of(len(tasks)), 1 / len(tasks)
     if len(tasks) == 1:
-        return learner.derivative(tasks[0], prefix="", weight=1.0)
-    total = tuple(torch.zeros_like(weight) for weight in learner.initial)
+        return derivative_of(learner, tasks[0], all_names[0], 1.0)
+    total = tuple(map(torch.zeros_like, learner.initial))
     learner.recorder.hold("gradients", total)
     influences = [False] * len(total)
     losses = []
-    for number, task in enumerate(tasks, start=1):
-        gradients, loss = learner.derivative(task, prefix=f"task {number}: ", weight=1 / len(tasks))
+    for task, names in zip(tasks, all_names, strict=True):
+        gradients, loss = derivative_of(learner, task, names, weight)
         _add(total, gradients)
-        influences = [
-            known or gradient is not None
-            for known, gradient in zip(influences, gradients, strict=True)
-        ]
+        influences = list(map(or_, influences, map(is_known, gradients)))
         losses.append(loss)
         del gradients  # not kept beside the sum while the next task is computed
     mean = tuple(
-        tensor if influence else None for tensor, influence in zip(total, influences, strict=True)
+        [tensor if known else None for tensor, known in zip(total, influences, strict=True)]
     )
     return Derivative(mean, torch.stack(losses).mean())
 
@@ -163,37 +198,27 @@ def _add(total: Sequence[torch.Tensor], gradients: Gradients) -> None:
             tensor.add_(gradient)
 
 
-def _through_the_steps(learner: Learner, task: Task, prefix: str, weight: float) -> Derivative:
+def _through_the_steps(learner: Learner, task: Task, names: Names, weight: float) -> Derivative:
     """The query loss differentiated by the initial weights, or at order 1 by the adapted ones."""
-    order = learner.workload.order
-    phases = [f"{prefix}meta-gradient"]
-    phases += [f"{prefix}gradient {higher}" for higher in range(3, order + 1)]
+    order, recorder, phases = learner.workload.order, learner.recorder, names.derivatives
+    weights = learner.adapted(task, names)
+    with recorder.phase(names.query):
+        recorder.born("activations")
+        outputs = [task.query(weights)]
+        recorder.result(outputs)
     if order == 1:
-        adapted = learner.adapted(task, prefix)
-        return derive(
-            lambda: learner.query_loss(task, adapted, prefix),
-            adapted,
-            phases,
-            learner.recorder,
-            weight=weight,
-        )
-    return derive(
-        lambda: learner.query_loss(task, learner.adapted(task, prefix), prefix),
-        learner.initial,
-        phases,
-        learner.recorder,
-        first_order=2,
-        weight=weight,
-    )
+        return derive(outputs, weights, phases, recorder, weight=weight)
+    del weights  # they go with the graph
+    return derive(outputs, learner.initial, phases, recorder, first_order=2, weight=weight)
 
 
-def _where_they_lead(learner: Learner, task: Task, prefix: str, weight: float) -> Derivative:
+def _where_they_lead(learner: Learner, task: Task, names: Names, weight: float) -> Derivative:
     """From the adapted weights to the initial ones, in terms of the inner rate (Reptile)."""
     recorder = learner.recorder
-    adapted = learner.adapted(task, prefix)
+    adapted = learner.adapted(task, names)
     with torch.no_grad():
-        value = learner.query_loss(task, adapted, prefix).clone()
-        with recorder.phase(f"{prefix}meta-gradient"):
+        value = learner.query_loss(task, adapted, names).clone()
+        with recorder.phase(names.derivatives[0]):
             recorder.born("gradients")
             gradients = tuple(
                 [
@@ -206,14 +231,14 @@ def _where_they_lead(learner: Learner, task: Task, prefix: str, weight: float) -
     return Derivative(gradients, value)
 
 
-def _implicitly(learner: Learner, task: Task, prefix: str, weight: float) -> Derivative:
+def _implicitly(learner: Learner, task: Task, names: Names, weight: float) -> Derivative:
     """The gradient by the adapted weights, through the inverse of I + H/λ (iMAML)."""
     recorder, workload = learner.recorder, learner.workload
-    adapted = learner.adapted(task, prefix)
+    adapted = learner.adapted(task, names)
     query, value = derive(
-        lambda: learner.query_loss(task, adapted, prefix),
+        [learner.query_loss(task, adapted, names)],
         adapted,
-        [f"{prefix}query gradient"],
+        [f"{names.prefix}query gradient"],
         recorder,
         weight=weight,
     )
@@ -222,14 +247,14 @@ def _implicitly(learner: Learner, task: Task, prefix: str, weight: float) -> Der
         for end, gradient in zip(adapted, query, strict=True)
     ]
     del query
-    with recorder.phase(f"{prefix}support gradient"):
+    with recorder.phase(f"{names.prefix}support gradient"):
         recorder.born("activations")
         loss = task.support.again(adapted)
         recorder.born(graph_category(1))
         gradients = gradients_of((loss,), adapted, create_graph=True)
         recorder.result([gradient for gradient in gradients if gradient is not None])
         del loss
-    with recorder.phase(f"{prefix}conjugate gradients"):
+    with recorder.phase(f"{names.prefix}conjugate gradients"):
         recorder.born("gradients")
         found = solve(
             gradients,
@@ -245,7 +270,7 @@ def _implicitly(learner: Learner, task: Task, prefix: str, weight: float) -> Der
     return Derivative(tuple(found), value)
 
 
-_VARIANTS: dict[str, Callable[[Learner, Task, str, float], Derivative]] = {
+_VARIANTS: dict[str, Callable[[Learner, Task, Names, float], Derivative]] = {
     "maml": _through_the_steps,
     "anil": _through_the_steps,
     "reptile": _where_they_lead,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import torch
 from torch import nn
@@ -110,15 +110,54 @@ class Problem:
             update_statistics: false where the same pass is repeated for its derivative.
             shown: is shown the output and the targets, unless a loss of the user's own hides it.
         """
-        return self.cast(self.stack.loss)(
-            parameters,
-            self.buffers,
-            x,
-            y,
-            self.criterion if shown is None else _showing(self.criterion, shown),
-            recorder,
-            update_statistics=update_statistics,
+        loss = self.cast(self.stack.loss) if self.is_cast else self.stack.loss
+        criterion = self.criterion if shown is None else _showing(self.criterion, shown)
+        return loss(
+            parameters, self.buffers, x, y, criterion, recorder, update_statistics=update_statistics
         )
+
+    def loss_of(
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        recorder: Recorder,
+        *,
+        names: Sequence[str] | None = None,
+        update_statistics: bool = True,
+        shown: Shown | None = None,
+    ) -> Callable[[Sequence[torch.Tensor]], torch.Tensor]:
+        """The same as a function of the weights alone.
+
+        Args:
+            x: inputs, the batch first.
+            y: their targets.
+            recorder: hears of the layers.
+            names: of the weights in the order of the function's argument, all of them; by default
+                the problem's own order.
+            update_statistics: as for ``loss``.
+            shown: as for ``loss``.
+        """
+        criterion = self.criterion if shown is None else _showing(self.criterion, shown)
+        order = tuple(self.parameters if names is None else names)
+        stack, buffers = self.stack, self.buffers
+        forward = stack.straight(order, recorder) if isinstance(stack, Stack) else None
+
+        def loss(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+            named = dict(zip(order, weights, strict=True))
+            return stack.loss(
+                named, buffers, x, y, criterion, recorder, update_statistics=update_statistics
+            )
+
+        def quick_loss(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+            assert forward is not None
+            return criterion(forward(weights, buffers, x, update_statistics), y)
+
+        return self.cast(loss if forward is None else quick_loss)
+
+    @cached_property
+    def is_cast(self) -> bool:
+        """Whether forward passes are computed under autocast."""
+        return self.spec.mitigation.precision == "autocast"
 
     def cast(self, function: Callable[P, torch.Tensor]) -> Callable[P, torch.Tensor]:
         """A function of the forward pass, under autocast where the spec asks for that.
@@ -126,11 +165,12 @@ class Problem:
         Backward passes, and the forward passes that they repeat, take the number formats that this
         one has chosen; as torch recommends, they stand outside of it.
         """
-        if self.spec.mitigation.precision != "autocast":
+        if not self.is_cast:
             return function
+        device = self.device.type
 
         def cast(*arguments: P.args, **keywords: P.kwargs) -> torch.Tensor:
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with torch.autocast(device, torch.bfloat16):
                 return function(*arguments, **keywords)
 
         return cast
@@ -139,8 +179,7 @@ class Problem:
     def epsilon(self) -> float:
         """The relative distance of two numbers next to each other, in the coarsest format that the
         loss is computed in."""
-        is_cast = self.spec.mitigation.precision == "autocast"
-        coarsest = torch.bfloat16 if is_cast else DTYPES[self.spec.mitigation.precision]
+        coarsest = torch.bfloat16 if self.is_cast else DTYPES[self.spec.mitigation.precision]
         return torch.finfo(coarsest).eps
 
     @cached_property
@@ -151,6 +190,14 @@ class Problem:
         """
         assert isinstance(self.data, Tasks)
         return tuple(zip(*(tensor.unbind() for tensor in self.data), strict=True))
+
+    @cached_property
+    def kept(self) -> dict[str, Any]:
+        """What a workload makes once rather than in every repetition, by its own names.
+
+        Nothing in it refers to the problem, which would outlive its last user.
+        """
+        return {}
 
     @cached_property
     def walked_twice(self) -> tuple[int, ...]:
@@ -194,9 +241,14 @@ class Problem:
         self.stack.reset(self.buffers)
         self.same_random_numbers()
 
+    @cached_property
+    def is_random(self) -> bool:
+        """Whether torch's random numbers are used."""
+        return self.stack.random or self.spec.workload.seeded
+
     def same_random_numbers(self) -> None:
         """Starts torch's random numbers again, where they are used."""
-        if self.stack.random or self.spec.workload.seeded:
+        if self.is_random:
             torch.manual_seed(self.spec.measure.seed + self.number)
 
 

@@ -29,8 +29,9 @@ def dropped_once(
     def first_then_again(*arguments: torch.Tensor) -> torch.Tensor:
         return next(calls, again)(*arguments)
 
+    called = segment if segment is again else first_then_again
     output: torch.Tensor = torch.utils.checkpoint.checkpoint(
-        first_then_again, *tensors, use_reentrant=False, preserve_rng_state=random
+        called, *tensors, use_reentrant=False, preserve_rng_state=random
     )
     return output
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from core.engine.layers import Forward, forward
 from core.engine.losses import Loss
-from core.engine.recorder import Recorder, is_deaf
+from core.engine.recorder import Recorder, ignored
 from core.engine.segments import STRATEGIES, Strategy
+from core.engine.straight import Straight, straight
 from core.spec.derivation import Derivation
 from core.spec.layers import leaves
 from core.spec.model import StackModel
@@ -21,11 +22,13 @@ Tensors = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class _Run:
-    """A segment's layers, the names of their parameters, and whether one of them is random."""
+    """A segment's layers, the names of their parameters, and whether one of them is random; and the
+    layers as straight code of parameters in the order of their names."""
 
     layers: tuple[tuple[int, Forward], ...]
     names: tuple[str, ...]
     random: bool
+    straight: Straight
 
 
 class Stack:
@@ -55,6 +58,8 @@ class Stack:
         self.random = any(leaf.random for leaf in leaves(model.layers[mine.start : mine.stop]))
         functions = {index: forward(model.layers[index], index, way) for index in mine}
         self._layers = tuple(functions.items())
+        self._straight = straight(tuple(functions.values()))
+        self._by_position: dict[tuple[str, ...], Straight] = {}
         self._strategy = STRATEGIES.get(checkpointing)
         runs = [_common(layers, mine) for layers in segments]
         self._runs = tuple(
@@ -87,11 +92,8 @@ class Stack:
             recorder: hears of each layer, also when a segment is computed again.
             update_statistics: false where the same pass is repeated for its derivative.
         """
-        if self._strategy is None and is_deaf(recorder):
-            # Nothing but the layers: every other call would show in the time of a small network.
-            for _, layer in self._layers:
-                x = layer(parameters, buffers, x, update_statistics)
-            return x
+        if self._strategy is None and recorder.layer is ignored:
+            return self._straight(parameters, buffers, x, update_statistics)
         if self._strategy is None:
             x = _apply(self._layers, parameters, buffers, x, recorder, update_statistics)
         else:
@@ -115,8 +117,24 @@ class Stack:
     ) -> torch.Tensor:
         """The loss of the output; arguments as for ``forward``, and what the output is judged
         by."""
-        output = self.forward(parameters, buffers, x, recorder, update_statistics=update_statistics)
+        if self._strategy is None and recorder.layer is ignored:
+            # By itself: every other call would show in the time of a small network.
+            output = self._straight(parameters, buffers, x, update_statistics)
+        else:
+            output = self.forward(
+                parameters, buffers, x, recorder, update_statistics=update_statistics
+            )
         return criterion(output, y)
+
+    def straight(self, names: tuple[str, ...], recorder: Recorder) -> Straight | None:
+        """``forward`` of parameters in the order of these names; None where there is more to it,
+        because the recorder hears of layers or some are computed again."""
+        if self._strategy is not None or recorder.layer is not ignored:
+            return None
+        if names not in self._by_position:
+            layers = [layer for _, layer in self._layers]
+            self._by_position[names] = straight(layers, names)
+        return self._by_position[names]
 
     def reset(self, buffers: Tensors) -> None:
         """Puts running statistics back to their start."""
@@ -136,17 +154,17 @@ class Stack:
         recorder: Recorder,
         update_statistics: bool,
     ) -> torch.Tensor:
-        names, layers = run.names, run.layers
+        names, apply = run.names, run.straight
+        if recorder.layer is not ignored:
+            apply = _telling(run, recorder)
 
         def again(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-            own = dict(zip(names, values, strict=True))
-            return _apply(layers, own, buffers, x, recorder, False)
+            return apply(values, buffers, x, False)
 
         def first(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-            own = dict(zip(names, values, strict=True))
-            return _apply(layers, own, buffers, x, recorder, True)
+            return apply(values, buffers, x, True)
 
-        tensors = (x, *[parameters[name] for name in names])
+        tensors = (x, *map(parameters.__getitem__, names))
         updates = update_statistics and bool(buffers)
         return strategy(first if updates else again, again, tensors, run.random)
 
@@ -165,14 +183,22 @@ def _apply(
     recorder: Recorder,
     update_statistics: bool,
 ) -> torch.Tensor:
-    if is_deaf(recorder):
-        for _, layer in layers:
-            x = layer(parameters, buffers, x, update_statistics)
-        return x
     for index, layer in layers:
         recorder.layer(index)
         x = layer(parameters, buffers, x, update_statistics)
     return x
+
+
+def _telling(run: _Run, recorder: Recorder) -> Straight:
+    """A segment in place of its straight code, which tells of each layer."""
+
+    def apply(
+        values: Sequence[torch.Tensor], buffers: Tensors, x: torch.Tensor, update_statistics: bool
+    ) -> torch.Tensor:
+        own = dict(zip(run.names, values, strict=True))
+        return _apply(run.layers, own, buffers, x, recorder, update_statistics)
+
+    return apply
 
 
 def _common(one: range, other: range) -> range:
@@ -187,4 +213,5 @@ def _run(model: StackModel, layers: range, functions: tuple[tuple[int, Forward],
         for name in rows[index].layer.parameter_shapes(rows[index].input_shape or ())
     ]
     random = any(leaf.random for leaf in leaves(rows[index].layer for index in layers))
-    return _Run(functions, tuple(names), random)
+    code = straight([layer for _, layer in functions], names)
+    return _Run(functions, tuple(names), random, code)

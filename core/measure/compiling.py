@@ -13,7 +13,7 @@ from core.engine.compiling import CannotCompile, Compiled, compiled, what_is_mis
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder, Silent
-from core.engine.workloads import compute
+from core.engine.workloads import computation, compute
 from core.measure.correctness.checks.comparison import Comparison, relative
 from core.measure.timing.clock import Clock, ClockJumped
 from core.results.measurement import Check
@@ -53,7 +53,7 @@ class Compilation:
             CannotCompile: the computation is not one that can be compiled.
         """
         if not problem.spec.mitigation.compile:
-            return lambda recorder: compute(problem, recorder)
+            return computation(problem)
         self._problem, self._compiled = problem, compiled(problem)
         return self._compiled.compute
 

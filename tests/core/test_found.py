@@ -1,6 +1,7 @@
 """What outlives a workload is reported with what it was, and figures that are absent with why."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def test_that_a_tensor_that_is_kept_is_a_leak_with_its_origin(
             kept.append(torch.ones(KEPT_BYTES // 4))
         return computed
 
-    monkeypatch.setattr(compiling_module, "compute", leaking)
+    monkeypatch.setattr(compiling_module, "computation", lambda problem: partial(leaking, problem))
     (sentence,) = leaks(finish())
     assert sentence == (
         f"{KEPT_BYTES:,} bytes outlived the workload, which is a leak: {KEPT_BYTES:,} bytes of "
@@ -82,7 +83,7 @@ def test_that_a_reference_cycle_is_called_one(monkeypatch: pytest.MonkeyPatch) -
             Node(torch.ones(KEPT_BYTES // 4))
         return computed
 
-    monkeypatch.setattr(compiling_module, "compute", cyclic)
+    monkeypatch.setattr(compiling_module, "computation", lambda problem: partial(cyclic, problem))
     (sentence,) = leaks(finish())
     assert sentence.startswith(f"{KEPT_BYTES:,} bytes outlived the workload until Python's garbage")
     assert "reference cycle" in sentence
@@ -158,7 +159,7 @@ def test_that_a_run_that_ends_early_says_why_figures_are_absent(
     def broken(*_: object) -> Computed:
         raise RuntimeError("the operation is broken")
 
-    monkeypatch.setattr(compiling_module, "compute", broken)
+    monkeypatch.setattr(compiling_module, "computation", lambda problem: partial(broken, problem))
     *_, last = run(SPEC)
     assert isinstance(last, Finished)
     result = last.result

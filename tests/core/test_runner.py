@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -233,7 +234,9 @@ def test_that_every_way_of_running_out_of_memory_is_known(monkeypatch, error) ->
     def without_room(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(compiling_module, "compute", without_room)
+    monkeypatch.setattr(
+        compiling_module, "computation", lambda problem: partial(without_room, problem)
+    )
     _, result = finish(spec())
     assert result.outcome is Outcome.OUT_OF_MEMORY
     assert (result.error or "").startswith(str(error).splitlines()[0])
@@ -243,7 +246,7 @@ def test_that_an_operation_that_raises_is_a_failed_run_with_its_sentence(monkeyp
     def broken(*_: object) -> None:
         raise RuntimeError("derivative for aten::cdist is not implemented\nstack follows")
 
-    monkeypatch.setattr(compiling_module, "compute", broken)
+    monkeypatch.setattr(compiling_module, "computation", lambda problem: partial(broken, problem))
     _, result = finish(spec())
     assert result.outcome is Outcome.FAILED
     assert result.error == "derivative for aten::cdist is not implemented."

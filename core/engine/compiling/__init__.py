@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from core.engine import workloads
 from core.engine.compiling.inductor import made
 from core.engine.compiling.toolchain import what_is_missing
 from core.engine.compiling.tracing import CannotCompile, Tensors, Traced, traced
 from core.engine.computed import Computed
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder, is_deaf
-from core.engine.workloads import compute
 
 __all__ = ["STEP", "CannotCompile", "Compiled", "compiled", "computation", "what_is_missing"]
 
@@ -49,7 +49,7 @@ def computation(problem: Problem) -> Callable[[Recorder], Computed]:
     """
     if problem.spec.mitigation.compile:
         return compiled(problem).compute
-    return lambda recorder: compute(problem, recorder)
+    return workloads.computation(problem)
 
 
 class Compiled:

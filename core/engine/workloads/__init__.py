@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from core.engine.computed import Computed, Look
 from core.engine.problem import Problem
@@ -46,9 +47,14 @@ _WORKLOADS: dict[type[Spec], Callable[[Problem, Recorder], Computed]] = {
 
 def compute(problem: Problem, recorder: Recorder) -> Computed:
     """One repetition of the problem's workload, or of the user's own step."""
-    if problem.spec.is_own_step:
-        return own_step.compute(problem, recorder)
-    return _WORKLOADS[type(problem.spec.workload)](problem, recorder)
+    return computation(problem)(recorder)
+
+
+def computation(problem: Problem) -> Callable[[Recorder], Computed]:
+    """Repetitions of the problem's workload, or of the user's own step."""
+    is_own = problem.spec.is_own_step
+    found = own_step.compute if is_own else _WORKLOADS[type(problem.spec.workload)]
+    return partial(found, problem)
 
 
 _FOLLOWED: dict[type[Spec], Callable[[Problem], Iterator[Point | Reading] | None]] = {

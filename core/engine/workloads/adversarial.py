@@ -280,7 +280,8 @@ _EACH: dict[str, Callable[[Problem, Batch, Adversarial], Iterator[torch.Tensor]]
 
 def _loss(problem: Problem, data: Batch, x: torch.Tensor, recorder: Recorder) -> torch.Tensor:
     """The same function of the inputs each time."""
-    problem.same_random_numbers()
+    if problem.is_random:
+        problem.same_random_numbers()
     return problem.loss(problem.parameters, x, data.y, recorder, update_statistics=False)
 
 

@@ -97,31 +97,25 @@ def architecture_gradient(
 
 def _first_order(losses: Losses, weights: Weights, alphas: Weights, recorder: Recorder) -> Searched:
     constants = _constant(weights)
-    derivative = derive(
-        lambda: _validation(losses, constants, alphas, recorder), alphas, ["gradient 1"], recorder
-    )
-    return Searched(derivative, None)
+    outputs = [_validation(losses, constants, alphas, recorder)]
+    return Searched(derive(outputs, alphas, ["gradient 1"], recorder), None)
 
 
 def _exact(
     losses: Losses, weights: Weights, alphas: Weights, rate: float, recorder: Recorder
 ) -> Searched:
     """Through the training step, which keeps its graph."""
-    train = []
-
-    def validation() -> torch.Tensor:
-        loss = _forward(losses, weights, alphas, recorder)
-        train.append(loss.detach().clone())
-        with recorder.phase("weight gradient"):
-            recorder.born(graph_category(1))
-            gradients = gradients_of((loss,), weights, create_graph=True)
-            del loss
-            stepped = _stepped(weights, gradients, rate, recorder)
-            del gradients
-        return _validation(losses, stepped, alphas, recorder)
-
-    derivative = derive(validation, alphas, ["gradient 2"], recorder, first_order=2)
-    return Searched(derivative, train[0])
+    loss = _forward(losses, weights, alphas, recorder)
+    train = loss.detach().clone()
+    with recorder.phase("weight gradient"):
+        recorder.born(graph_category(1))
+        gradients = gradients_of((loss,), weights, create_graph=True)
+        del loss
+        stepped = _stepped(weights, gradients, rate, recorder)
+        del gradients
+    outputs = [_validation(losses, stepped, alphas, recorder)]
+    del stepped  # its graph alone needs it
+    return Searched(derive(outputs, alphas, ["gradient 2"], recorder, first_order=2), train)
 
 
 def _finite_difference(
@@ -256,16 +250,11 @@ def _losses(problem: Problem, recorder: Recorder) -> Losses:
     data, workload = problem.data, problem.spec.workload
     assert isinstance(data, Halves)
     assert isinstance(workload, Darts)
-    names = tuple(name for part in _parted(problem.parameters) for name in part)
+    names = [name for part in _parted(problem.parameters) for name in part]
 
     def loss(x: torch.Tensor, y: torch.Tensor, update_statistics: bool) -> Loss:
-        return lambda weights, alphas: problem.loss(
-            dict(zip(names, (*weights, *alphas), strict=True)),
-            x,
-            y,
-            recorder,
-            update_statistics=update_statistics,
-        )
+        found = problem.loss_of(x, y, recorder, names=names, update_statistics=update_statistics)
+        return lambda weights, alphas: found((*weights, *alphas))
 
     train_again = loss(data.train_x, data.train_y, False)
 

@@ -13,7 +13,7 @@ import torch
 
 from core.engine.computed import Computed, computed
 from core.engine.data import Batch
-from core.engine.gradients import Derivative, Gradients, gradients_of
+from core.engine.gradients import Derivative, Gradients, gradients_of, is_known
 from core.engine.moved_weights import MovedWeights
 from core.engine.parts import Total, parts
 from core.engine.problem import Problem
@@ -132,7 +132,7 @@ def kept_gradient(problem: Problem, recorder: Recorder) -> Derivative:
     with recorder.phase("gradient 1"):
         recorder.born(graph_category(1))
         gradients = gradients_of((loss,), tuple(problem.parameters.values()), create_graph=True)
-        recorder.result([gradient for gradient in gradients if gradient is not None])
+        recorder.result(tuple(filter(is_known, gradients)))
     return Derivative(gradients, loss.detach().clone())
 
 
@@ -298,7 +298,7 @@ def _length(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _heard(recorder: Recorder, product: Gradients) -> None:
-    present = [part for part in product if part is not None]
+    present = tuple(filter(is_known, product))
     recorder.hold("gradients", present)
     recorder.result(present)
 

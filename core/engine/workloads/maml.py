@@ -9,9 +9,10 @@ import torch
 from core.engine.computed import Computed, computed
 from core.engine.implicit import Heard
 from core.engine.inner_loop import INNER_STEPS, SupportLoss, Weights, WeightsLoss
+from core.engine.losses import Loss
 from core.engine.meta_gradient import Learner, Task, meta_gradient
 from core.engine.problem import Problem, Shown
-from core.engine.recorder import Recorder
+from core.engine.recorder import Recorder, Silent, is_deaf
 from core.engine.stack import Stack
 from core.spec.model import StackModel
 from core.spec.workloads import Maml, head_of
@@ -19,9 +20,9 @@ from core.spec.workloads import Maml, head_of
 
 def compute(problem: Problem, recorder: Recorder) -> Computed:
     """One meta-gradient at the problem's parameters: the mean over its tasks."""
-    workload = problem.spec.workload
-    derivative = meta_gradient(learner_of(problem, recorder), tasks_of(problem, recorder))
-    return computed(derivative, problem.parameters, workload.derivative_order)
+    learner = learner_of(problem, recorder)
+    derivative = meta_gradient(learner, tasks_of(problem, recorder))
+    return computed(derivative, problem.parameters, learner.workload.order)
 
 
 def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None) -> Learner:
@@ -32,9 +33,12 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         recorder: hears of the phases.
         heard: told of the iterations of conjugate gradients.
     """
+    kept: Learner | None = problem.kept.get("learner")
+    if kept is not None and kept.recorder is recorder and heard is None:
+        return kept
     workload = problem.spec.workload
     assert isinstance(workload, Maml)
-    return Learner(
+    learner = Learner(
         initial=tuple(problem.parameters.values()),
         workload=workload,
         recorder=recorder,
@@ -43,6 +47,9 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         runs=problem.walked_twice,
         heard=heard,
     )
+    if heard is None and is_deaf(recorder):  # others hold what they have heard
+        problem.kept["learner"] = learner
+    return learner
 
 
 def tasks_of(problem: Problem, recorder: Recorder, judged: Shown | None = None) -> list[Task]:
@@ -53,6 +60,15 @@ def tasks_of(problem: Problem, recorder: Recorder, judged: Shown | None = None) 
         recorder: hears of the layers.
         judged: shown every output for a query set.
     """
+    if judged is not None or not is_deaf(recorder):
+        return _tasks(problem, recorder, judged)
+    if "tasks" not in problem.kept:
+        problem.kept["tasks"] = _tasks(problem, Silent(), None)
+    tasks: list[Task] = problem.kept["tasks"]
+    return tasks
+
+
+def _tasks(problem: Problem, recorder: Recorder, judged: Shown | None) -> list[Task]:
     form = _task_of_a_head if _head(problem) else _task
     return [form(problem, recorder, judged, *task) for task in problem.tasks]
 
@@ -75,25 +91,10 @@ def _task(
     query_y: torch.Tensor,
 ) -> Task:
     """All weights adapt to the support set."""
-    names = tuple(problem.parameters)
-
-    def loss(
-        x: torch.Tensor, y: torch.Tensor, *, update: bool = True, shown: Shown | None = None
-    ) -> WeightsLoss:
-        return lambda weights: problem.loss(
-            dict(zip(names, weights, strict=True)),
-            x,
-            y,
-            recorder,
-            update_statistics=update,
-            shown=shown,
-        )
-
-    again = loss(support_x, support_y, update=False)
-    return Task(
-        SupportLoss(loss(support_x, support_y), again, problem.stack.random),
-        loss(query_x, query_y, shown=judged),
-    )
+    support = problem.loss_of(support_x, support_y, recorder)
+    again = problem.loss_of(support_x, support_y, recorder, update_statistics=False)
+    query = problem.loss_of(query_x, query_y, recorder, shown=judged)
+    return Task(SupportLoss(support, again, problem.stack.random), query)
 
 
 def _task_of_a_head(
@@ -109,20 +110,26 @@ def _task_of_a_head(
     assert isinstance(problem.stack, Stack)
     first, layers = _head(problem), len(problem.spec.model.layers)
     body, head = problem.stack.part(range(first)), problem.stack.part(range(first, layers))
-    names = tuple(problem.parameters)
+    names, buffers, criterion = tuple(problem.parameters), problem.buffers, problem.criterion
     staying = _staying(problem)
 
     def features(weights: Weights, x: torch.Tensor) -> torch.Tensor:
         own = dict(zip(names[:staying], weights, strict=True))
-        return body.forward(own, problem.buffers, x, recorder)
+        return body.forward(own, buffers, x, recorder)
 
     def output(weights: Weights, x: torch.Tensor, update_statistics: bool) -> torch.Tensor:
         own = dict(zip(names[staying:], weights, strict=True))
-        return head.forward(own, problem.buffers, x, recorder, update_statistics=update_statistics)
+        return head.forward(own, buffers, x, recorder, update_statistics=update_statistics)
 
     def loss(update_statistics: bool) -> WeightsLoss:
-        return lambda tensors: problem.criterion(
-            output(tensors[:-1], tensors[-1], update_statistics), support_y
+        return lambda tensors: head.loss(
+            dict(zip(names[staying:], tensors[:-1], strict=True)),
+            buffers,
+            tensors[-1],
+            support_y,
+            criterion,
+            recorder,
+            update_statistics=update_statistics,
         )
 
     def whole(weights: Weights) -> torch.Tensor:
@@ -130,13 +137,13 @@ def _task_of_a_head(
 
     return Task(
         SupportLoss(problem.cast(loss(True)), problem.cast(loss(False)), head.random),
-        problem.cast(_query_loss(problem, judged, whole, query_y)),
+        problem.cast(_query_loss(criterion, judged, whole, query_y)),
         features=problem.cast(lambda weights: features(weights, support_x)),
     )
 
 
 def _query_loss(
-    problem: Problem,
+    criterion: Loss,
     judged: Shown | None,
     output: Callable[[Weights], torch.Tensor],
     target: torch.Tensor,
@@ -147,12 +154,15 @@ def _query_loss(
         found = output(weights)
         if judged is not None:
             judged(found, target)
-        return problem.criterion(found, target)
+        return criterion(found, target)
 
     return loss
 
 
 def _staying(problem: Problem) -> int:
     """How many of the first weights no inner step changes."""
-    head = _head(problem)
-    return sum(problem.stack.layer_of(name) < head for name in problem.parameters) if head else 0
+    if "staying" not in problem.kept:
+        head, layer_of = _head(problem), problem.stack.layer_of
+        problem.kept["staying"] = sum(layer_of(name) < head for name in problem.parameters)
+    staying: int = problem.kept["staying"]
+    return staying

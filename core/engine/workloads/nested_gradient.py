@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 
 from core.engine.computed import Computed, computed
 from core.engine.data import Batch
 from core.engine.gradients import Derivative, derive
-from core.engine.parts import ByRows, Part, Total, parts
+from core.engine.parts import ByRows, Total, parts
 from core.engine.problem import Problem
 from core.engine.recorder import Recorder
 from core.spec.workloads import NestedGradient
@@ -20,22 +21,23 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     workload, data = problem.spec.workload, problem.data
     assert isinstance(workload, NestedGradient)
     assert isinstance(data, Batch)
-    wrt = {"x": data.x} if workload.by_inputs else problem.parameters
-    total = ByRows(recorder, data.x) if workload.by_inputs else Total(recorder)
+    by_inputs = workload.wrt == "inputs"
+    wrt = {"x": data.x} if by_inputs else problem.parameters
+    if not problem.parts:
+        return computed(_differentiated(problem, workload, recorder), wrt, workload.order)
+    total = ByRows(recorder, data.x) if by_inputs else Total(recorder)
     for part in parts(problem, recorder):
-        total.add(_of_part(part, workload), part)
+        total.add(_differentiated(part.problem, workload, part.recorder), part)
     return computed(total.derivative, wrt, workload.order)
 
 
-def _of_part(part: Part, workload: NestedGradient) -> Derivative:
-    problem, data = part.problem, part.problem.data
+def _differentiated(problem: Problem, workload: NestedGradient, recorder: Recorder) -> Derivative:
+    """The nested gradient of a batch that is not cut, or of one part."""
+    data, parameters = problem.data, problem.parameters
     assert isinstance(data, Batch)
-    wrt = (data.x,) if workload.by_inputs else tuple(problem.parameters.values())
+    wrt = (data.x,) if workload.wrt == "inputs" else tuple(parameters.values())
     return nested_gradients(
-        lambda: problem.loss(problem.parameters, data.x, data.y, part.recorder),
-        wrt,
-        workload.order,
-        part.recorder,
+        lambda: problem.loss(parameters, data.x, data.y, recorder), wrt, workload.order, recorder
     )
 
 
@@ -54,12 +56,13 @@ def nested_gradients(
         recorder: hears of the phases ``forward``, ``gradient 1``, ``gradient 2``, ...
     """
 
-    def forward() -> torch.Tensor:
-        with recorder.phase("forward"):
-            recorder.born("activations")
-            value = loss()
-            recorder.result((value,))
-            return value
+    with recorder.phase("forward"):
+        recorder.born("activations")
+        outputs = [loss()]
+        recorder.result(outputs)
+    return derive(outputs, wrt, _phases(order), recorder)
 
-    phases = [f"gradient {k}" for k in range(1, order + 1)]
-    return derive(forward, wrt, phases, recorder)
+
+@cache
+def _phases(order: int) -> tuple[str, ...]:
+    return tuple(f"gradient {k}" for k in range(1, order + 1))

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -72,6 +73,11 @@ class Clock:
     now: Callable[[], float] = field(default_factory=lambda: time.perf_counter)
     witnesses: Witnesses = field(default_factory=Witnesses)
 
+    @cached_property
+    def _watch(self) -> CpuStopwatch | EventStopwatch:
+        on_cpu = self.device.type == "cpu"
+        return CpuStopwatch(self.now) if on_cpu else EventStopwatch(self.device, self.now)
+
     def once(self) -> tuple[float, tuple[PhaseTime, ...]]:
         """One repetition with the garbage collector off."""
         self.reset()
@@ -79,11 +85,8 @@ class Clock:
         enabled = gc.isenabled()
         gc.disable()
         try:
-            watch = (
-                CpuStopwatch(self.now)
-                if self.device.type == "cpu"
-                else EventStopwatch(self.device, self.now)
-            )
+            watch = self._watch
+            watch.begin()
             computed = self.compute(watch)
             timed = watch.stop()
             del computed

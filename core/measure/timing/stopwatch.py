@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from typing_extensions import override
 
-from core.engine.recorder import Silent
+from core.engine.recorder import Silent, ignored
 
 _TOLERANCE_S = 10.0
 """Clocks of different kinds may disagree by this, and by ``_DRIFT`` of the time: the date may be
@@ -89,28 +89,39 @@ class Witnesses:
 
 
 class CpuStopwatch(Silent):
-    """Reads the clock at phase borders."""
+    """Reads the clock at phase borders, of one repetition after the other: a workload keeps what it
+    has made for the same recorder."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._phases: list[tuple[str, float, float]] = []
         self._name, self._began = "", 0.0
-        self._start = now()
+        self._start = 0.0
+
+    def begin(self) -> None:
+        """A repetition begins now."""
+        self._phases = []
+        self._start = self._now()
 
     @override
     def phase(self, name: str) -> Self:
-        # Itself, since phases do not nest: a generator's context costs 5 µs a phase.
+        # Itself, since phases do not nest: a generator's context costs 5 µs a phase. It begins
+        # here, since it is entered at once.
         self._name = name
+        self._began = self._now()
         return self
 
-    def __enter__(self) -> None:
-        self._began = self._now()
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> None: ...
+    else:
+        __enter__ = ignored
 
     def __exit__(self, *_: object) -> None:
         self._phases.append((self._name, self._began, self._now()))
 
     def stop(self) -> tuple[float, tuple[PhaseTime, ...]]:
-        """Seconds since the start, and the phases."""
+        """Seconds since it began, and the phases."""
         seconds = self._now() - self._start
         return seconds, tuple(
             PhaseTime(name, start - self._start, end - start) for name, start, end in self._phases
@@ -123,8 +134,12 @@ class EventStopwatch(Silent):
     def __init__(self, device: torch.device, now: Callable[[], float] = time.perf_counter) -> None:
         self._device, self._now = device, now
         self._phases: list[tuple[str, torch.Event, torch.Event]] = []
-        torch.accelerator.synchronize(device)
-        self._start_s = now()
+
+    def begin(self) -> None:
+        """A repetition begins now."""
+        self._phases = []
+        torch.accelerator.synchronize(self._device)
+        self._start_s = self._now()
         self._start = self._stamp()
 
     def _stamp(self) -> torch.Event:
@@ -142,7 +157,7 @@ class EventStopwatch(Silent):
         self._phases.append((name, start, self._stamp()))
 
     def stop(self) -> tuple[float, tuple[PhaseTime, ...]]:
-        """Waits for the device; seconds since the start, and the phases."""
+        """Waits for the device; seconds since it began, and the phases."""
         torch.accelerator.synchronize(self._device)
         seconds = self._now() - self._start_s
         return seconds, tuple(

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -289,7 +290,7 @@ def test_that_a_search_takes_steps_of_adam_and_of_descent_in_turn(order: int) ->
     train, validation, shares = [], [], []
     for step in range(1, 4):
         shares.append(torch.softmax(p["1.alpha"].detach(), 0).tolist())
-        moved = Problem(**{**problem.__dict__, "parameters": p})
+        moved = replace(problem, parameters=p)
         loss, slopes = gradient_by_hand(moved, order, 0.5)
         validation.append(loss.item())
         with torch.no_grad():

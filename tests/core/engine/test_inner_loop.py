@@ -172,7 +172,7 @@ def test_that_a_run_is_walked_as_often_as_there_are_gradients_and_once_before() 
     weights = (torch.ones(3, requires_grad=True),)
     support = SupportLoss(loss(False), loss(True))
     descent = Descent(INNER_STEPS["segments"], 0.01, Silent())
-    stepped = descent.once_more(support, weights, range(1, 5))
+    stepped = descent.once_more(support, weights, ["step"] * 4)
     assert walks == [False] * 4
     torch.autograd.grad(stepped[0].sum(), weights)
     assert walks == [False] * 4 + [True] * 4
