@@ -68,7 +68,7 @@ def onednn_refuses(device: torch.device) -> bool:
     return (
         device.type == "cpu"
         and torch.is_autocast_enabled("cpu")
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
 
