@@ -119,11 +119,10 @@ def predict(
 
 
 def _suits_quick(spec: RunSpec, device: torch.device) -> bool:
-    """Whether ``QuickFake`` knows all its tensors: it has no zeros without memory, as missing
-    tangents are, and a file of the user's may hold tensors of any kind."""
-    has_tangents = spec.workload.derivation.tangents != "none"
+    """Whether ``QuickFake`` knows all its tensors: a file of the user's may hold some of any
+    kind."""
     own = isinstance(spec.model, PythonModel)
-    return device.type == "cpu" and not (has_tangents or own or _has_sparse(spec))
+    return device.type == "cpu" and not (own or _has_sparse(spec))
 
 
 def _without_numbers(spec: RunSpec) -> FakeTensorMode:

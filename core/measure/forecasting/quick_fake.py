@@ -56,6 +56,16 @@ _WEIGHT_AT = {
 says that their statistics have the format of the inputs, while kernels keep them in that of the
 weights; and that the gradient by the inputs of group_norm has the format of the weights."""
 
+_WITHOUT_NUMBERS = frozenset(
+    [
+        _aten._efficientzerotensor.default,
+        _aten._has_same_storage_numel.default,
+        _aten.is_same_size.default,
+    ]
+)
+"""What tangents need: zeros that have no memory anyway, and questions about shapes and storages.
+Torch adds such zeros by way of shapes on its device without memory, in its ``prims``."""
+
 _returned: dict[Call, tuple[TensorLike | None, ...]] = {}
 """What operations that make new tensors return; shapes, which no process forgets. None stands for
 a gradient that was not asked for."""
@@ -119,15 +129,27 @@ def answer(
     if kind == "composite":
         with QuickFake():
             return func.decompose(*args, **keywords)
+    if kind == "meta":
+        return _on_meta(func, args, keywords)
+    if kind == "itself":
+        with torch._C._DisableTorchDispatch():
+            return func(*args, **keywords)
     if any(isinstance(tensor, Numberless) for tensor in _tensors([*args, *keywords.values()])):
         return _worked_out(func, args, keywords, None)
     return func(*args, **keywords)
 
 
 @cache
-def _kind(func: Any) -> Literal["new", "view", "in place", "composite", "other"]:
+def _kind(
+    func: Any,
+) -> Literal["new", "view", "in place", "composite", "itself", "meta", "other"]:
     """What an operation returns: new tensors, views, its first argument, what the operations
-    return that it is made of, or something else."""
+    return that it is made of, what torch's own returns without reading a number, a shape alone, or
+    something else."""
+    if func in _WITHOUT_NUMBERS:
+        return "itself"
+    if func.namespace == "prims":
+        return "meta"
     if func._can_decompose():
         return "composite"
     schema = func._schema
@@ -261,7 +283,7 @@ def _torchs_mode() -> FakeTensorMode:
 
 
 def _meta(tensor: torch.Tensor) -> torch.Tensor:
-    if not tensor.dim() and not isinstance(tensor, Numberless):
+    if tensor.is_meta or not (tensor.dim() or isinstance(tensor, Numberless)):
         return tensor  # a number that became a tensor decides less of the result's type
     size, stride, dtype = tensor.shape, tensor.stride(), tensor.dtype
     return torch.empty_strided(size, stride, dtype=dtype, device="meta")
