@@ -173,7 +173,9 @@ class Descent:
         The steps are walked without a graph at first, and again with theirs for each gradient.
         """
         count, value, value_again, random = len(weights), loss.first, loss.again, loss.random
-        fleeting, silent = replace(self, step=_fleeting_step), replace(self, recorder=Silent())
+        fleeting = replace(self, step=_fleeting_step)
+        # Nobody hears the names of phases, so that walks of as many steps are alike.
+        silent, length = replace(self, recorder=Silent(), prefix=""), len(numbers)
 
         def first(*tensors: torch.Tensor) -> Weights:
             once = SupportLoss(value, value_again, random, tensors[count:])
@@ -181,7 +183,7 @@ class Descent:
 
         def again(*tensors: torch.Tensor) -> Weights:
             more = SupportLoss(value_again, value_again, random, tensors[count:])
-            return silent.along(more, tensors[:count], numbers)
+            return silent.along(more, tensors[:count], range(length))
 
         return rematerialize(first, *weights, *loss.beside, recompute=again, random=random)
 

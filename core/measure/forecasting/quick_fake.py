@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, Unsupporte
 from torch.utils._python_dispatch import _disable_current_modes
 from typing_extensions import override
 
+from core.measure.memory.accumulation import EXCLUSIVE_STORAGE
 from core.measure.memory.alone import POINTWISE
 from core.measure.memory.calls import RECURRENT, Call, TensorLike, call_of
 from core.measure.watching import Watching
@@ -66,6 +67,15 @@ _WITHOUT_NUMBERS = frozenset(
 """What tangents need: zeros that have no memory anyway, and questions about shapes and storages.
 Torch adds such zeros by way of shapes on its device without memory, in its ``prims``."""
 
+_SHARES = frozenset(
+    [
+        _aten._unsafe_view.default,
+        _aten.unsafe_split.Tensor,
+        _aten.unsafe_split_with_sizes.default,
+    ]
+)
+"""Views that do not say so; cells of recurrent layers are full of them."""
+
 _returned: dict[Call, tuple[TensorLike | None, ...]] = {}
 """What operations that make new tensors return; shapes, which no process forgets. None stands for
 a gradient that was not asked for."""
@@ -77,6 +87,8 @@ class Numberless(torch.Tensor):
     """A tensor on the CPU with a shape and a storage, behind which there is no memory."""
 
     __torch_function__: ClassVar[Any] = torch._C._disabled_torch_function_impl
+    company: torch.Tensor
+    """Set where something else is to hold its storage for as long as it lives."""
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -150,6 +162,8 @@ def _kind(
         return "itself"
     if func.namespace == "prims":
         return "meta"
+    if func in _SHARES:
+        return "view"
     if func._can_decompose():
         return "composite"
     schema = func._schema
@@ -182,6 +196,35 @@ def _made(like: TensorLike | None) -> Numberless | None:
         Numberless, like.size, strides=like.stride, dtype=like.dtype
     )
     return made
+
+
+def made(like: TensorLike) -> Numberless:
+    """A new tensor, whose storage is as large as it is."""
+    tensor = _made(like)
+    assert tensor is not None
+    return tensor
+
+
+def another_view(
+    tensor: torch.Tensor, size: tuple[int, ...], stride: tuple[int, ...], offset: int
+) -> torch.Tensor:
+    """A tensor on the storage of another."""
+    shown: torch.Tensor = _shown(_aten.as_strided.default, (tensor, size, stride, offset), {})
+    return shown
+
+
+def is_alone(tensor: torch.Tensor) -> bool:
+    """Whether no other tensor holds its storage."""
+    count: int = torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+    return count <= EXCLUSIVE_STORAGE
+
+
+def keep_company(tensor: torch.Tensor) -> None:
+    """Sees to it that another tensor holds its storage for as long as it lives."""
+    if is_alone(tensor):
+        assert isinstance(tensor, Numberless)
+        place = tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
+        tensor.company = another_view(tensor, *place)
 
 
 def _shown(func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
