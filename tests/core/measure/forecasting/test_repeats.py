@@ -22,6 +22,7 @@ from core.measure.forecasting.repeats import NotRepeated, QuicklyPredicted
 from core.measure.memory.blocks import Books
 from core.measure.memory.kernels import Kernels
 from core.measure.memory.ledger import Ledger
+from core.spec.presets import preset
 from core.spec.run import RunSpec
 from tests.core.measure.memory.exactness import CPU
 from tests.random_specs import random_maml, random_spec
@@ -129,6 +130,17 @@ def test_that_a_prediction_does_without_what_cannot_be_repeated(
     monkeypatch.setattr(QuicklyPredicted, "_repeated", refused)
     assert all_of(predict(spec, CPU)) == expected
     assert tried == [True]
+
+
+def test_that_several_vectors_at_once_are_foretold_without_repeating(repeated: list[int]) -> None:
+    """Their tensors have no storage that can be asked for."""
+    one = preset("hvp-conv").spec
+    spec = one.with_changes(
+        {"device": "cpu", "mitigation.checkpointing": {"kind": "rematerialize"}}
+    ).with_changes({"workload.mode": "reverse_over_reverse", "workload.batched": True})
+    assert spec.workload.derivation.batched
+    assert predict(spec, CPU).calls
+    assert not repeated
 
 
 def test_that_an_evaluation_that_fills_a_list_is_never_left_out() -> None:
