@@ -176,7 +176,9 @@ class Descent:
         The steps are walked without a graph at first, and again with theirs for each gradient.
         """
         count, value, value_again, random = len(weights), loss.first, loss.again, loss.random
-        fleeting, silent = replace(self, step=_fleeting_step), replace(self, recorder=Silent())
+        fleeting = replace(self, step=_fleeting_step)
+        # Nobody hears the names of phases: without them walks of as many steps are alike.
+        silent, unheard = replace(self, recorder=Silent()), ("",) * len(phases)
 
         def first(*tensors: torch.Tensor) -> Weights:
             once = SupportLoss(value, value_again, random, tensors[count:])
@@ -184,7 +186,7 @@ class Descent:
 
         def again(*tensors: torch.Tensor) -> Weights:
             more = SupportLoss(value_again, value_again, random, tensors[count:])
-            return silent.along(more, tensors[:count], phases)
+            return silent.along(more, tensors[:count], unheard)
 
         return rematerialize(first, *weights, *loss.beside, recompute=again, random=random)
 

@@ -34,14 +34,16 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.graph import Node
 
+from core.engine.boxed import is_reached, take_cotangents
 from core.engine.captured_tensors import name_of, refuse_captured_tensors
 from core.engine.moving_segments import Evaluation, Moving, a_level, moves, moving_gradients
+from core.engine.repeats import evaluated
 from core.engine.surroundings import Surroundings
 from core.engine.tangents import carries_tangents
 
 Output = TypeVar("Output", Tensor, tuple[Tensor, ...])
+_Kinds = list[tuple[torch.Size, torch.dtype]]
 
 
 def rematerialize(
@@ -80,25 +82,29 @@ def rematerialize(
         return cast(Output, _with_tangents(function, tensors, recompute, random))
 
     surroundings = Surroundings.of(tensors, random=random)
-    # In grad mode, unlike the forward of a Function: a segment may differentiate inside itself,
-    # and the graph, dropped before anything else is evaluated, tells what the result depends on.
-    inputs = [_detached(tensor, tensor.requires_grad) for tensor in tensors]
-    with surroundings.autocast_restored():
-        returned = function(*inputs)
-    outputs = _as_tuple(returned, name)
-    refuse_captured_tensors(function, inputs, outputs)
-    kinds = [(output.shape, output.dtype) for output in outputs]
-    differentiable = [i for i, output in enumerate(outputs) if output.requires_grad]
-    values = [output.detach() for output in outputs]
-    is_single = isinstance(returned, Tensor)
-    del inputs, returned, outputs
 
+    def evaluate() -> tuple[list[Tensor], tuple[_Kinds, list[int], bool]]:
+        # In grad mode, unlike the forward of a Function: a segment may differentiate inside itself,
+        # and the graph, dropped before anything else is evaluated, tells what the result depends
+        # on.
+        inputs = [_detached(tensor, tensor.requires_grad) for tensor in tensors]
+        with surroundings.autocast_restored():
+            returned = function(*inputs)
+        outputs = _as_tuple(returned, name)
+        refuse_captured_tensors(function, inputs, outputs)
+        kinds = [(output.shape, output.dtype) for output in outputs]
+        differentiable = [i for i, output in enumerate(outputs) if output.requires_grad]
+        is_single = isinstance(returned, Tensor)
+        return [output.detach() for output in outputs], (kinds, differentiable, is_single)
+
+    values, (kinds, differentiable, is_single) = evaluated(function, tensors, {}, evaluate)
     again = recompute or function
+    is_other = again is not function
 
     def evaluate_again(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         with surroundings.restored():
             outputs = _as_tuple(again(*inputs), name)
-        if again is not function:
+        if is_other:
             refuse_captured_tensors(again, inputs, outputs)
         now = [(output.shape, output.dtype) for output in outputs]
         if now != kinds:
@@ -196,9 +202,9 @@ class _Rematerialized(Function):
 
     @staticmethod
     def backward(ctx: Any, *received: Any) -> tuple[Tensor | None, ...]:
-        cotangents = _take_cotangents(received)
+        cotangents = take_cotangents(received)
         sources = [node for node, _ in ctx.next_functions]
-        wanted = [i for i, node in enumerate(sources) if _is_reached(node)]
+        wanted = [i for i, node in enumerate(sources) if is_reached(node)]
         segment: _Segment = ctx.segment
         pull_back = _gradients_as_a_node if torch.is_grad_enabled() else _gradients
         if carries_tangents() and (segment.tangents or any(map(moves, cotangents.values()))):
@@ -294,6 +300,24 @@ def _gradients(
     Differentiable in ``tensors`` and ``cotangents`` in grad mode; else no graph is left behind.
     Empties ``cotangents``, which has them by the position of their output.
     """
+    if torch.is_grad_enabled():
+        return _pulled_back(segment, wanted, tensors, cotangents)
+    what = segment.evaluate, segment.requires_grad, tuple(wanted)
+    found, _ = evaluated(
+        what,
+        tensors,
+        cotangents,
+        lambda: (_pulled_back(segment, wanted, tensors, cotangents), None),
+    )
+    return found
+
+
+def _pulled_back(
+    segment: _Segment,
+    wanted: Sequence[int],
+    tensors: Sequence[Tensor],
+    cotangents: dict[int, Tensor],
+) -> Sequence[Tensor | None]:
     is_differentiable = torch.is_grad_enabled()
     inputs = [tensor if is_differentiable else tensor.detach() for tensor in tensors]
     for i, requires_grad in enumerate(segment.requires_grad):
@@ -345,27 +369,6 @@ def _moving_gradients(
 
 def _apply(function: type[Function], *arguments: object) -> Any:
     return function.apply(*arguments)  # type: ignore[no-untyped-call]
-
-
-def _is_reached(node: Node | None) -> bool:
-    """Whether the running backward pass leads through ``node``.
-
-    ``ctx.needs_input_grad`` tells only what could ever be differentiated: it would have all
-    gradients by parameters computed where the gradient by the network's input is asked for.
-    """
-    if node is None:
-        return False
-    try:
-        return torch._C._will_engine_execute_node(node)
-    except RuntimeError:
-        return True  # torch says so of a leaf among the inputs of torch.autograd.grad
-
-
-def _take_cotangents(received: tuple[Any, ...]) -> dict[int, Tensor]:
-    boxed = received[0] if isinstance(received[0], list) else list(received)
-    cotangents = {i: cotangent for i, cotangent in enumerate(boxed) if cotangent is not None}
-    boxed.clear()
-    return cotangents
 
 
 def _requires_grad(tensor: Tensor | None) -> bool:

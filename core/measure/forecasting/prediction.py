@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch._subclasses.fake_tensor import (
@@ -12,17 +11,17 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     UnsupportedOperatorException,
 )
-from typing_extensions import override
 
 from core.engine import tangents
 from core.engine.excerpt import WHOLE, Excerpt
 from core.engine.problem import prepare
+from core.engine.repeats import repeating
 from core.engine.user_file import UserFileError
 from core.engine.workloads import compute
-from core.measure.forecasting.quick_fake import QuickFake, answer
+from core.measure.forecasting.numberless import Predicted
+from core.measure.forecasting.quick_fake import QuickFake
+from core.measure.forecasting.repeats import NotRepeated, QuicklyPredicted
 from core.measure.memory.blocks import Books
-from core.measure.memory.calls import Call
-from core.measure.memory.ledger import Ledger
 from core.spec.layers import Embedding
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
@@ -36,37 +35,6 @@ _DATA_DEPENDENT = (
 
 class Unpredictable(ValueError):
     """A workload whose memory depends on its numbers; the message says why, in one sentence."""
-
-
-class _Predicted(Ledger):
-    """A ledger on tensors without numbers. Its clock counts operations."""
-
-    def __init__(self, device: torch.device, block_bytes: int) -> None:
-        super().__init__(0.0, device, block_bytes=block_bytes)
-
-    @override
-    def now(self) -> float:
-        """Operations so far."""
-        return float(len(self._made))
-
-    @override
-    def result(self, tensors: Iterable[torch.Tensor]) -> None:
-        """There are no numbers to take a norm of."""
-
-    @override
-    def number(self, tensor: torch.Tensor) -> float | None:
-        """There are none."""
-        return None
-
-
-class _QuicklyPredicted(_Predicted):
-    """The same above ``QuickFake``, which it asks without torch between them."""
-
-    @override
-    def answer(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], call: Call | None = None
-    ) -> Any:
-        return answer(func, args, kwargs, call)
 
 
 def predict(
@@ -86,13 +54,32 @@ def predict(
     Raises:
         Unpredictable: an operation's memory depends on the numbers that it works on.
     """
-    quick = _suits_quick(spec, device)
     if spec.workload.derivation.tangents != "none":
         tangents.load()
-    ledger = (_QuicklyPredicted if quick else _Predicted)(device, block_bytes)
+    if _suits_quick(spec, device):
+        try:
+            ledger = QuicklyPredicted(device, block_bytes)
+            # Several vectors at once are tensors whose storages nobody may ask for.
+            with nullcontext() if spec.workload.derivation.batched else repeating(ledger):
+                return _predicted(spec, device, ledger, QuickFake(), excerpt)
+        except NotRepeated:
+            return _predicted(
+                spec, device, QuicklyPredicted(device, block_bytes), QuickFake(), excerpt
+            )
+    plain = Predicted(device, block_bytes)
+    return _predicted(spec, device, plain, _without_numbers(spec), excerpt)
+
+
+def _predicted(
+    spec: RunSpec,
+    device: torch.device,
+    ledger: Predicted,
+    without_numbers: AbstractContextManager[object],
+    excerpt: Excerpt,
+) -> Books:
     state = torch.get_rng_state()
     try:
-        with QuickFake() if quick else _without_numbers(spec):
+        with without_numbers:
             problem = prepare(spec, device, excerpt, trained=False)
             ledger.register_problem(problem)
             with ledger:
@@ -103,6 +90,8 @@ def predict(
         raise Unpredictable(_sentence(error)) from error
     except UserFileError as error:
         raise Unpredictable(str(error)) from error
+    except NotRepeated:
+        raise
     except Exception as error:
         # What code of the user's own makes of tensors without numbers is anybody's guess.
         if not isinstance(error, RuntimeError) and not isinstance(spec.model, PythonModel):
@@ -119,11 +108,10 @@ def predict(
 
 
 def _suits_quick(spec: RunSpec, device: torch.device) -> bool:
-    """Whether ``QuickFake`` knows all its tensors: it has no zeros without memory, as missing
-    tangents are, and a file of the user's may hold tensors of any kind."""
-    has_tangents = spec.workload.derivation.tangents != "none"
+    """Whether ``QuickFake`` knows all its tensors: a file of the user's may hold some of any
+    kind."""
     own = isinstance(spec.model, PythonModel)
-    return device.type == "cpu" and not (has_tangents or own or _has_sparse(spec))
+    return device.type == "cpu" and not (own or _has_sparse(spec))
 
 
 def _without_numbers(spec: RunSpec) -> FakeTensorMode:

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, Unsupporte
 from torch.utils._python_dispatch import _disable_current_modes
 from typing_extensions import override
 
+from core.measure.memory.accumulation import EXCLUSIVE_STORAGE
 from core.measure.memory.alone import POINTWISE
 from core.measure.memory.calls import RECURRENT, Call, TensorLike, call_of
 from core.measure.watching import Watching
@@ -56,6 +57,25 @@ _WEIGHT_AT = {
 says that their statistics have the format of the inputs, while kernels keep them in that of the
 weights; and that the gradient by the inputs of group_norm has the format of the weights."""
 
+_WITHOUT_NUMBERS = frozenset(
+    [
+        _aten._efficientzerotensor.default,
+        _aten._has_same_storage_numel.default,
+        _aten.is_same_size.default,
+    ]
+)
+"""What tangents need: zeros that have no memory anyway, and questions about shapes and storages.
+Torch adds such zeros by way of shapes on its device without memory, in its ``prims``."""
+
+_SHARES = frozenset(
+    [
+        _aten._unsafe_view.default,
+        _aten.unsafe_split.Tensor,
+        _aten.unsafe_split_with_sizes.default,
+    ]
+)
+"""Views that do not say so; cells of recurrent layers are full of them."""
+
 _returned: dict[Call, tuple[TensorLike | None, ...]] = {}
 """What operations that make new tensors return; shapes, which no process forgets. None stands for
 a gradient that was not asked for."""
@@ -67,6 +87,8 @@ class Numberless(torch.Tensor):
     """A tensor on the CPU with a shape and a storage, behind which there is no memory."""
 
     __torch_function__: ClassVar[Any] = torch._C._disabled_torch_function_impl
+    company: torch.Tensor
+    """Set where something else is to hold its storage for as long as it lives."""
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -119,15 +141,29 @@ def answer(
     if kind == "composite":
         with QuickFake():
             return func.decompose(*args, **keywords)
+    if kind == "meta":
+        return _on_meta(func, args, keywords)
+    if kind == "itself":
+        with torch._C._DisableTorchDispatch():
+            return func(*args, **keywords)
     if any(isinstance(tensor, Numberless) for tensor in _tensors([*args, *keywords.values()])):
         return _worked_out(func, args, keywords, None)
     return func(*args, **keywords)
 
 
 @cache
-def _kind(func: Any) -> Literal["new", "view", "in place", "composite", "other"]:
+def _kind(
+    func: Any,
+) -> Literal["new", "view", "in place", "composite", "itself", "meta", "other"]:
     """What an operation returns: new tensors, views, its first argument, what the operations
-    return that it is made of, or something else."""
+    return that it is made of, what torch's own returns without reading a number, a shape alone, or
+    something else."""
+    if func in _WITHOUT_NUMBERS:
+        return "itself"
+    if func.namespace == "prims":
+        return "meta"
+    if func in _SHARES:
+        return "view"
     if func._can_decompose():
         return "composite"
     schema = func._schema
@@ -160,6 +196,35 @@ def _made(like: TensorLike | None) -> Numberless | None:
         Numberless, like.size, strides=like.stride, dtype=like.dtype
     )
     return made
+
+
+def made(like: TensorLike) -> Numberless:
+    """A new tensor, whose storage is as large as it is."""
+    tensor = _made(like)
+    assert tensor is not None
+    return tensor
+
+
+def another_view(
+    tensor: torch.Tensor, size: tuple[int, ...], stride: tuple[int, ...], offset: int
+) -> torch.Tensor:
+    """A tensor on the storage of another."""
+    shown: torch.Tensor = _shown(_aten.as_strided.default, (tensor, size, stride, offset), {})
+    return shown
+
+
+def is_alone(tensor: torch.Tensor) -> bool:
+    """Whether no other tensor holds its storage."""
+    count: int = torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+    return count <= EXCLUSIVE_STORAGE
+
+
+def keep_company(tensor: torch.Tensor) -> None:
+    """Sees to it that another tensor holds its storage for as long as it lives."""
+    if is_alone(tensor):
+        assert isinstance(tensor, Numberless)
+        place = tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset())
+        tensor.company = another_view(tensor, *place)
 
 
 def _shown(func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
@@ -261,7 +326,7 @@ def _torchs_mode() -> FakeTensorMode:
 
 
 def _meta(tensor: torch.Tensor) -> torch.Tensor:
-    if not tensor.dim() and not isinstance(tensor, Numberless):
+    if tensor.is_meta or not (tensor.dim() or isinstance(tensor, Numberless)):
         return tensor  # a number that became a tensor decides less of the result's type
     size, stride, dtype = tensor.shape, tensor.stride(), tensor.dtype
     return torch.empty_strided(size, stride, dtype=dtype, device="meta")

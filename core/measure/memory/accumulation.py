@@ -92,7 +92,7 @@ def _sends_twice(node: Any) -> bool:
 
 def _has_exclusive_storage(tensor: torch.Tensor) -> bool:
     count: int = torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
-    return count <= _EXCLUSIVE_STORAGE
+    return count <= EXCLUSIVE_STORAGE
 
 
 def _is_argument_alone(args: Arguments) -> bool:
@@ -107,6 +107,7 @@ def _references(args: Arguments) -> int:
 
 
 _EXCLUSIVE_TENSOR = 4
-_EXCLUSIVE_STORAGE = 2
+EXCLUSIVE_STORAGE = 2
+"""A tensor, and Python while it looks."""
 _HELD_BY_DISPATCH_ALONE = _references((object(),)) + 1
 """By the arguments, and by torch while it calls."""

@@ -111,6 +111,15 @@ class LedgerLog:
         if self._open and nbytes:
             self._entries.append((t_s, block, nbytes, born))
 
+    def extend(self, entries: Sequence[Entry]) -> None:
+        """Many changes at once."""
+        if self._open:
+            self._entries.extend(entries)
+
+    def since(self, position: int) -> list[Entry]:
+        """The changes from a position on."""
+        return self._entries[position:]
+
     def close(self) -> None:
         """What is freed from now on belongs to no run."""
         self._open = False
