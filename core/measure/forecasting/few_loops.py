@@ -15,6 +15,7 @@ from core.measure.forecasting.few_steps import (
     far,
     moved,
     phases_of,
+    with_more_tasks,
 )
 from core.measure.forecasting.seen import Seen
 from core.results.forecast import Forecast
@@ -45,15 +46,18 @@ def from_few_loops(spec: RunSpec, workload: Maml, predict: Predict) -> Forecast:
     exact = True
     segments = segments_of(spec.as_computed())  # few steps alone would be cut in other places
 
-    def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
+    def seen(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Seen:
         nonlocal exact
         few = workload.model_copy(update={"inner_steps": steps, "tasks": tasks})
-        seen = predict(
+        found = predict(
             spec.model_copy(update={"workload": few}), Excerpt(runs=runs, segments=segments)
         )
-        exact = exact and not seen.report.unknown
-        prefix = f"task {tasks}: " if tasks > 1 else ""
-        return Short.of(seen.report, seen.seconds, prefix)
+        exact = exact and not found.report.unknown
+        return found
+
+    def short(steps: int, tasks: int, runs: tuple[int, ...] | None = None) -> Short:
+        found = seen(steps, tasks, runs)
+        return Short.of(found.report, found.seconds, f"task {tasks}: " if tasks > 1 else "")
 
     def in_runs(steps: int) -> Short:
         if steps > FOLLOWED:
@@ -80,10 +84,9 @@ def from_few_loops(spec: RunSpec, workload: Maml, predict: Predict) -> Forecast:
             run = far([short(number, 1) for number in LONGER], LONGER, steps)
     seconds = None if run.seconds is None else run.seconds * tasks
     if tasks > 1:
-        one, two = short(1, 1), short(1, 2)
-        run = moved(run, one, two, 1)
-        if tasks > 2:
-            run = moved(run, two, short(1, 3), tasks - 2)
+        one, two = short(1, 1), seen(1, 2)
+        run = moved(run, one, Short.of(two.report, two.seconds, "task 2: "), 1)
+        run = with_more_tasks(run, one, two.report, tasks - 2)
     run = checked(run)
     return Forecast(
         peak_bytes=run.peak_bytes,

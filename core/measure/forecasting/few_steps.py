@@ -8,7 +8,7 @@ check fails, there is no such forecast.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.measure.memory.blocks import LedgerReport
 from core.results.categories import CATEGORIES
@@ -141,6 +141,31 @@ def moved(run: Short, start: Short, end: Short, times: int) -> Short:
             for name, count in run.by_category.items()
         },
         seconds=run.seconds,
+    )
+
+
+def with_more_tasks(run: Short, one: Short, two: LedgerReport, times: int) -> Short:
+    """A run of two tasks with further ones: each leaves what the second one leaves, and has data of
+    its own.
+
+    Args:
+        run: of two tasks.
+        one: a short run of one task.
+        two: a short run of two.
+        times: how many further tasks there are.
+    """
+    first, second = [
+        [phase for phase in two.phases if phase.name.startswith(f"task {number}: ")][-1].left
+        for number in (1, 2)
+    ]
+    kept = {name: second.get(name, 0) - first.get(name, 0) for name in CATEGORIES}
+    change, data = times * sum(kept.values()), two.baseline_bytes - one.baseline_bytes
+    more = kept | {"data": kept["data"] + data}
+    return replace(
+        run,
+        baseline_bytes=run.baseline_bytes + times * data,
+        phases={name: peak + change for name, peak in run.phases.items()},
+        by_category={name: held + times * more[name] for name, held in run.by_category.items()},
     )
 
 

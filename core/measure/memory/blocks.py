@@ -67,6 +67,7 @@ class LedgerPhase:
 
     Attributes:
         result_norm: None where the phase named no result, or one that is not finite.
+        left: live bytes by category when it ended, the baseline among them.
     """
 
     name: str
@@ -74,6 +75,7 @@ class LedgerPhase:
     retained_bytes: int
     result_norm: float | None
     result_is_finite: bool
+    left: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class Books:
             peak_bytes=sum(by_category.values()) - self.baseline_bytes,
             by_category={name: count for name, count in by_category.items() if count},
             by_layer=by_layer,
-            phases=tuple(self._phase(record, totals, borders) for record in self.phases),
+            phases=tuple(self._phase(record, totals, curve, borders) for record in self.phases),
             timeline=MemoryTimeline(
                 t_s=thinned.t_s,
                 columns=thinned.columns(),
@@ -215,15 +217,21 @@ class Books:
         return entries, blocks, borders
 
     def _phase(
-        self, record: PhaseRecord, totals: Sequence[int], borders: Sequence[int]
+        self,
+        record: PhaseRecord,
+        totals: Sequence[int],
+        curve: Curve,
+        borders: Sequence[int],
     ) -> LedgerPhase:
-        during = totals[borders[record.first] : borders[record.end]]
+        end = borders[record.end]
+        during = totals[borders[record.first] : end]
         return LedgerPhase(
             name=record.name,
             peak_bytes=max([record.start_bytes, *during]) - self.baseline_bytes,
             retained_bytes=record.end_bytes - record.start_bytes,
             result_norm=record.norm if record.finite else None,
             result_is_finite=record.finite,
+            left=curve.live_at(end - 1) if end else {},
         )
 
 

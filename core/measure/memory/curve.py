@@ -61,6 +61,11 @@ class Curve:
         """The log entry that led to a position."""
         return int(self.entry[position])
 
+    def live_at(self, position: int) -> dict[str, int]:
+        """Live bytes by category at a position, those of none left out."""
+        live = zip(CATEGORIES, self.live[position].tolist(), strict=True)
+        return {name: nbytes for name, nbytes in live if nbytes}
+
     def thinned(self, longest: int = LONGEST_TIMELINE) -> Curve:
         """At most ``longest`` points; of each stretch its lowest, its highest and its last total
         remain, so the peak is never lost."""

@@ -71,13 +71,22 @@ def test_that_it_holds_for_every_mitigation(
 
 
 @pytest.mark.parametrize(
-    ("variant", "order"), [("anil", 1), ("anil", 2), ("reptile", 1), ("imaml", 2)]
+    ("variant", "order"),
+    [
+        ("maml", 1),
+        ("maml", 2),
+        ("maml", 3),
+        ("anil", 1),
+        ("anil", 2),
+        ("reptile", 1),
+        ("imaml", 2),
+    ],
 )
 def test_that_it_holds_for_every_variant(
     variant: str, order: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape, layers = STACKS["linear"]
-    workload = {"kind": "maml", "variant": variant, "order": order, "inner_steps": 6, "tasks": 3}
+    workload = {"kind": "maml", "variant": variant, "order": order, "inner_steps": 6, "tasks": 5}
     spec = run_of(layers, shape, workload=workload | {"support": 6, "query": 9})
     assert_equal(told(spec), followed(spec, monkeypatch))
 
