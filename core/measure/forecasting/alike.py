@@ -61,8 +61,12 @@ class Alike:
             )
         if kind is FunctionType:
             cells = value.__closure__ or ()
+            # Code that is put together as it runs may be the same and call other functions.
+            names = value.__globals__
+            self._kept.setdefault(id(names), names)
             return (
                 value.__code__,
+                id(names),
                 tuple([self._described(cell.cell_contents, inside) for cell in cells]),
                 self._described(value.__defaults__, inside),
                 self._described(value.__kwdefaults__, inside),

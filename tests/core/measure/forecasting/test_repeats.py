@@ -11,9 +11,11 @@ import torch
 import core.measure.forecasting.prediction as prediction_module
 from core.engine.excerpt import Excerpt
 from core.engine.late_modules import load_late_modules
+from core.engine.layers import Direct
 from core.engine.problem import prepare
 from core.engine.recorder import Silent
 from core.engine.repeats import evaluated
+from core.engine.straight import straight
 from core.engine.workloads import compute
 from core.measure.forecasting.alike import Alike
 from core.measure.forecasting.prediction import predict
@@ -236,3 +238,12 @@ def test_that_a_function_that_holds_itself_is_described() -> None:
 
     alike = Alike(None)
     assert alike.described(itself) == alike.described(itself)
+
+
+def test_that_the_same_code_of_other_functions_is_told_apart() -> None:
+    """Layers are put together as code whose functions are its globals."""
+    alike = Alike(None)
+    (relu, tanh) = (straight([Direct(each, (), ())]) for each in (torch.relu, torch.tanh))
+    assert relu.__code__ == tanh.__code__
+    assert alike.described(relu) != alike.described(tanh)
+    assert alike.described(relu) == alike.described(relu)
