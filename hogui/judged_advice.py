@@ -6,6 +6,8 @@ from core.advisor import revised, with_measured
 from core.results.advice import Advice, AdvicePoint
 from hogui.tab_advice import Measured, TabAdvice
 
+_NOTHING: Measured = {}
+
 
 class JudgedAdvice:
     """Judges each state of an advice once, since hundreds of points take a while."""
@@ -20,8 +22,10 @@ class JudgedAdvice:
 
     @property
     def measured(self) -> Measured:
-        """What runs have found, of whatever configuration."""
-        return self._measured
+        """What runs have found, of whatever configuration; nothing where the question is about a
+        device that is not here."""
+        question = self._advice.question
+        return self._measured if question is None or question.memory is None else _NOTHING
 
     def set_measured(self, measured: Measured) -> bool:
         """Takes what runs have found; says whether that is news."""
@@ -36,7 +40,7 @@ class JudgedAdvice:
         question = self._advice.question
         if question is None:
             return ()
-        state = (self._advice.points, question.budget_bytes, self._measured)
+        state = (self._advice.points, question.budget_bytes, self.measured)
         if not _same(state, self._points_of):
             self._points_of = state
             self._points = tuple(with_measured(*state))
@@ -46,11 +50,11 @@ class JudgedAdvice:
     def answer(self) -> Advice | None:
         """The answer; until it is there, the one for the budget before."""
         answer = self._advice.answer or self._advice.earlier
-        state = (answer, self._measured)
+        state = (answer, self.measured)
         if not _same(state, self._answer_of):
             self._answer_of, self._answer = state, None
             if answer is not None:
-                points = with_measured(answer.points, answer.budget_bytes, self._measured)
+                points = with_measured(answer.points, answer.budget_bytes, self.measured)
                 self._answer = revised(answer, points)
         return self._answer
 

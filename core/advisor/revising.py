@@ -94,7 +94,9 @@ def _taken(
         + (asked is not None and point.spec.workload != asked.spec.workload)
         for point in candidates
     }
-    return fastest(measured or candidates, simplicity)
+    # What was measured is compared with what was measured; where nothing of that is recommended any
+    # more, what was foretold is as good as ever.
+    return fastest(measured if stays else candidates, simplicity)
 
 
 def _beside(advice: Advice, taken: AdvicePoint) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
 
+from core.results.forecast import DeviceMemory
 from core.results.measurement import Measurement
 from core.spec.presets import preset
 from core.spec.run import RunSpec
@@ -107,6 +109,25 @@ def _labels(page: AdvicePage) -> list[str]:
 
 
 # Measured figures.
+
+
+def test_that_a_run_here_says_nothing_of_a_device_that_is_not_here(
+    advised: Advised, made: Measurement
+) -> None:
+    page = advised("70 MiB")
+    question, answer = page.advice.question, page.advice.answer
+    assert question is not None
+    assert answer is not None
+    elsewhere = DeviceMemory(name="RTX 4090", total_bytes=24 * 2**30)
+    page.advice.ask(replace(question, memory=elsewhere))
+    page.advice.set_state(AdviceState.ASKING)
+    page.advice.hear(page.advice.question, answer)
+    _run(page, {1: (63, 0.030)}, made)
+    assert [point.measured_bytes for point in page._judged.points] == [None] * len(answer.points)
+    page.advice.ask(question)
+    page.advice.set_state(AdviceState.ASKING)
+    page.advice.hear(question, answer)
+    assert page._judged.points[1].measured_bytes == 63 * MIB
 
 
 def test_that_the_plot_shows_what_was_measured_and_where_its_forecast_was(

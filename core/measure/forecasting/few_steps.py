@@ -7,8 +7,8 @@ check fails, there is no such forecast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from core.measure.memory.blocks import LedgerReport
 from core.results.categories import CATEGORIES
@@ -35,6 +35,7 @@ class Short:
     Attributes:
         phases: highest totals above the baseline; that of the last inner step under ``_LAST``.
         by_category: at the peak; sums to baseline + peak.
+        left: bytes above the baseline when each phase ended.
     """
 
     baseline_bytes: int
@@ -42,6 +43,7 @@ class Short:
     retained: Mapping[str, int]
     by_category: Mapping[str, int]
     seconds: float | None
+    left: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def peak_phase(self) -> str:
@@ -74,6 +76,11 @@ class Short:
             retained={n: p.retained_bytes for n, p in mine.items() if n not in steps},
             by_category={name: report.by_category.get(name, 0) for name in CATEGORIES},
             seconds=seconds,
+            left={
+                name: sum(phase.left.values()) - report.baseline_bytes
+                for name, phase in mine.items()
+                if name not in steps
+            },
         )
         if short.peak_bytes != report.peak_bytes:
             raise Uneven
@@ -112,7 +119,23 @@ def far(points: Sequence[Short], numbers: Sequence[int], number: int) -> Short:
     )
     if len({point.peak_phase for point in (*points, result)}) > 1:
         raise Uneven
+    if any(highest > result.peak_bytes for highest in _hidden(points, ahead)):
+        raise Uneven
     return result
+
+
+def _hidden(points: Sequence[Short], ahead: int) -> Iterator[int]:
+    """For each phase what a moment of it may come to that its peak hides in the short runs: it is
+    no higher there, and grows by what is alive when the phase begins or ends.
+
+    An ANIL step leaves weights behind, and the peak may lie where the features are differentiated,
+    when those of all steps have been let go of; with more steps it is where they are all alive.
+    """
+    second, third = points[-2:]
+    for name, end in third.left.items():
+        grown = end - second.left[name]
+        before = grown - (third.retained[name] - second.retained[name])
+        yield third.phases[name] + ahead * max(grown, before)
 
 
 def _far_seconds(points: Sequence[Short], ahead: int) -> float | None:

@@ -254,3 +254,12 @@ def test_that_times_measured_beside_rivals_count_for_the_front() -> None:
     ]
     assert any((one.forecast.seconds or 9) < (best.forecast.seconds or 0) for one in larger)
     assert not any(one.on_front for one in larger), "as foretold some would be"
+
+
+def test_that_a_slow_run_does_not_take_the_place_of_one_that_did_not_fit() -> None:
+    """That it is the only one measured says nothing against those that are foretold as faster."""
+    quick = point(PLAIN, 90, 2.0)
+    advice = answer(quick, point(PARTS, 52, 1.7), point(SEGMENTS, 88, 26.0))
+    found = revise(advice, run(PARTS, 120, 1.7), run(SEGMENTS, 88, 26.0))
+    assert found.recommended is not None
+    assert found.recommended.label == PLAIN

@@ -6,7 +6,7 @@ import pytest
 
 import core.measure.forecasting.forecast as forecast_module
 from core.measure.forecasting import few_loops
-from core.measure.forecasting.few_steps import Short, Uneven, checked, far, moved
+from core.measure.forecasting.few_steps import LONGER, Short, Uneven, checked, far, moved
 from core.measure.forecasting.forecast import Forecaster
 from core.measure.memory.kernels import Kernels
 from core.results.forecast import Forecast
@@ -91,6 +91,35 @@ def test_that_it_holds_for_every_variant(
     assert_equal(told(spec), followed(spec, monkeypatch))
 
 
+def test_that_a_moment_that_overtakes_the_peak_of_short_runs_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two to four steps the peak is where the features are differentiated, and the same; of
+    seven it is where the weights of all steps are alive."""
+    wide = [{"kind": "linear", "out_features": 16}, {"kind": "tanh"}]
+    layers = [
+        {"kind": "dropout", "p": 0.3},
+        {"kind": "linear", "out_features": 16},
+        {"kind": "mixed", "candidates": [*wide, {"kind": "identity"}]},
+        {"kind": "linear", "out_features": 16},
+        {"kind": "residual", "layers": wide},
+        {"kind": "linear", "out_features": 16},
+    ]
+    workload = {"kind": "maml", "variant": "anil", "order": 2, "inner_steps": 7, "tasks": 1}
+    mitigation = {"checkpointing": {"kind": "rematerialize", "segments": "auto"}}
+    spec = run_of(
+        layers,
+        [16],
+        workload=workload | {"support": 4, "query": 2},
+        mitigation=mitigation | {"precision": "bfloat16"},
+    )
+    few = told(spec)
+    assert_equal(few, followed(spec, monkeypatch))
+    short = [told(spec.with_changes({"workload.inner_steps": steps})) for steps in LONGER]
+    assert len({one.peak_bytes for one in short}) == 1
+    assert few.peak_bytes > short[0].peak_bytes
+
+
 def test_that_a_thousand_steps_are_told_from_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """No prediction of more than a handful of steps is made."""
     predicted: list[int] = []
@@ -102,7 +131,7 @@ def test_that_a_thousand_steps_are_told_from_few(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(forecast_module, "predict", counted)
     shape, layers = STACKS["linear"]
-    maml = {"kind": "maml", "inner_steps": 1000, "tasks": 100, "support": 6, "query": 9}
+    maml = {"kind": "maml", "inner_steps": 1000, "tasks": 100, "support": 7, "query": 9}
     few = told(run_of(layers, shape, workload=maml))
     assert max(predicted) <= 4
     ten = told(run_of(layers, shape, workload=maml | {"inner_steps": 10}))
