@@ -308,4 +308,5 @@ def _rounded(seconds: float) -> float:
 
 
 def _is_fresh(kernel: Kernel, now: float) -> bool:
-    return kernel.again_at is not None and 0 <= now - kernel.again_at < AGAIN_AFTER_S
+    # Either way: the record is rounded, and clocks are set back.
+    return kernel.again_at is not None and abs(now - kernel.again_at) < AGAIN_AFTER_S

@@ -285,13 +285,13 @@ def test_that_a_little_too_much_in_gradients_taken_again_is_found(
     order: int, inner: str, monkeypatch: Patch
 ) -> None:
     """The steps are right; what they are differentiated by is not."""
-    right = inner_loop._gradients
+    right = inner_loop.gradients_of
 
-    def wrong(*given, graph: bool) -> Gradients:
-        found = right(*given, graph=graph)
-        return tuple(g * (1 + LITTLE) for g in found if g is not None) if graph else found
+    def wrong(*given, create_graph: bool) -> Gradients:
+        found = right(*given, create_graph=create_graph)
+        return tuple(g * (1 + LITTLE) for g in found if g is not None) if create_graph else found
 
-    monkeypatch.setattr(inner_loop, "_gradients", wrong)
+    monkeypatch.setattr(inner_loop, "gradients_of", wrong)
 
     assert_found(spec(order, "maml", inner_loop=inner), "Order 2")
 
