@@ -9,7 +9,6 @@ from core.results.advice import Advice, AdvicePoint, Limit
 from core.results.forecast import Forecast
 from core.results.measurement import Measurement
 from hogui.budget_text import text_of_budget
-from hogui.forecast_text import total_bytes
 from hogui.tab_advice import AdviceState, TabAdvice
 from hogui.units import format_count, format_memory, format_ratio, format_seconds, ratio
 
@@ -85,7 +84,7 @@ def confirmed_text(forecast: Forecast, run: Measurement | None) -> str:
     """What a run has found of a forecast, empty without one."""
     if run is None or run.memory is None:
         return ""
-    measured, foretold = run.memory.total_bytes, total_bytes(forecast)
+    measured, foretold = run.memory.total_bytes, forecast.total_bytes
     if measured == foretold:
         return _tr("measured {bytes}, as foretold").format(bytes=format_memory(measured))
     return _tr("measured {bytes}, foretold {other}").format(
@@ -106,7 +105,7 @@ def limit_tip(limit: Limit) -> str:
     """What the limit needs, and what ends it."""
     lines = []
     if limit.forecast is not None:
-        parts = [f"{limit.key} = {limit.value}", format_memory(total_bytes(limit.forecast))]
+        parts = [f"{limit.key} = {limit.value}", format_memory(limit.forecast.total_bytes)]
         if limit.forecast.seconds is not None:
             parts.append(format_seconds(limit.forecast.seconds))
         lines.append(" · ".join(parts))
@@ -125,7 +124,7 @@ def details_of(point: AdvicePoint, first: AdvicePoint | None) -> tuple[tuple[str
         _figure(
             _tr("Peak and baseline"),
             format_memory(known_bytes(point)),
-            None if point.measured_bytes is None else format_memory(total_bytes(point.forecast)),
+            None if point.measured_bytes is None else format_memory(point.forecast.total_bytes),
         )
     ]
     if other is not None:

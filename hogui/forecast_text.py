@@ -46,11 +46,6 @@ class Words:
         return f"<table cellspacing='1'>{''.join(rows)}</table>"
 
 
-def total_bytes(forecast: Forecast) -> int:
-    """What a device must hold: baseline and peak."""
-    return forecast.total_bytes
-
-
 def words_of(outlook: Outlook) -> Words:
     """An outlook in words."""
     forecast = outlook.forecast
@@ -82,7 +77,7 @@ def _fit(forecast: Forecast) -> str:
         return ""
     available = format_memory(forecast.available_bytes)
     if forecast.fits is False:
-        needed = format_memory(total_bytes(forecast))
+        needed = format_memory(forecast.total_bytes)
         return _tr("does not fit: {needed} of {available}").format(
             needed=needed, available=available
         )
@@ -91,7 +86,7 @@ def _fit(forecast: Forecast) -> str:
 
 
 def _lines(forecast: Forecast) -> Iterator[Line]:
-    total = total_bytes(forecast)
+    total = forecast.total_bytes
     size = bytes_form(total)
     yield _tr("Peak above baseline"), size(forecast.peak_bytes)
     if forecast.baseline_bytes is not None:

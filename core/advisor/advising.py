@@ -8,7 +8,7 @@ from typing import Final
 
 from core.advisor.asking import Ask, Settle, refusal
 from core.advisor.combinations import MOST, Combination, combinations
-from core.advisor.front import eligible, fastest, fits, needed_bytes, with_front
+from core.advisor.front import eligible, fastest, fits, with_front
 from core.advisor.limits import limits
 from core.advisor.more_parts import PATIENCE_S, in_more_parts
 from core.advisor.sentences import reason, saves_nothing, sentences
@@ -77,7 +77,7 @@ def advise(
     taken = fastest(candidates, simplicity)
     known: tuple[Limit, ...] = ()
     exact = [point for point in points if not point.approximates]
-    grown = taken or min(exact, key=lambda point: needed_bytes(point.forecast), default=None)
+    grown = taken or min(exact, key=lambda point: point.forecast.total_bytes, default=None)
     if grow and grown is not None:
         yield asking.doing("searching the largest that fit")
         for so_far in limits(grown.spec, grown.forecast, budget_bytes, ask):

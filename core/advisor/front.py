@@ -11,21 +11,16 @@ SAME_TIME = 1.03
 """Forecast times this near each other are the same: then the simpler or smaller one is taken."""
 
 
-def needed_bytes(forecast: Forecast) -> int:
-    """What has to fit: baseline and peak."""
-    return (forecast.baseline_bytes or 0) + forecast.peak_bytes
-
-
 def fits(forecast: Forecast, budget_bytes: int) -> bool | None:
     """Whether a forecast is within a budget; None where a lower bound is, which says nothing."""
-    if needed_bytes(forecast) > budget_bytes:
+    if forecast.total_bytes > budget_bytes:
         return False
     return True if forecast.exact else None
 
 
 def known_bytes(point: AdvicePoint) -> int:
     """What has to fit, by the best that is known: as measured, else as foretold."""
-    return needed_bytes(point.forecast) if point.measured_bytes is None else point.measured_bytes
+    return point.forecast.total_bytes if point.measured_bytes is None else point.measured_bytes
 
 
 def known_seconds(point: AdvicePoint) -> float | None:

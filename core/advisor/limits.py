@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from core.advisor.asking import Ask, refusal
-from core.advisor.front import needed_bytes
 from core.advisor.words import size
 from core.results.advice import Limit
 from core.results.forecast import Forecast
@@ -67,7 +66,7 @@ class Search:
     def add(self, value: int, forecast: Forecast, budget_bytes: int) -> None:
         """Takes in what a value needs."""
         self.known[value] = forecast
-        if needed_bytes(forecast) > budget_bytes:
+        if forecast.total_bytes > budget_bytes:
             self._end_at(value, "")
 
     def refuse(self, value: int, why: str) -> None:
@@ -128,12 +127,12 @@ class Search:
     def _guess(self, budget_bytes: int) -> int | None:
         """Where the line through the two nearest known values meets the budget."""
         near = sorted(
-            self.known, key=lambda value: abs(needed_bytes(self.known[value]) - budget_bytes)
+            self.known, key=lambda value: abs(self.known[value].total_bytes - budget_bytes)
         )[:2]
         if len(near) < 2:
             return None
         (low, first), (high, second) = (
-            (value, needed_bytes(self.known[value])) for value in sorted(near)
+            (value, self.known[value].total_bytes) for value in sorted(near)
         )
         if second <= first:
             return self.high
@@ -163,8 +162,8 @@ class Search:
         """Why there is no value that fits, in sentences."""
         notes = []
         smallest = min(self.known)
-        if needed_bytes(self.known[smallest]) > budget_bytes:
-            needs = size(needed_bytes(self.known[smallest]))
+        if self.known[smallest].total_bytes > budget_bytes:
+            needs = size(self.known[smallest].total_bytes)
             notes.append(
                 f"Not even {smallest * self.unit:,} fits: it needs {needs}, and there are "
                 f"{size(budget_bytes)}."

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from core.advisor.combinations import Combination, batch_examples, mitigations_of
-from core.advisor.front import needed_bytes
 from core.advisor.words import label_of
 from core.results.advice import AdvicePoint
 from core.spec.declaration import declared_fields
@@ -61,7 +60,7 @@ def _leanest(known: Sequence[tuple[Combination, AdvicePoint]]) -> list[Combinati
     """Those that need the least in parts, and those that need the least undivided: a number of
     segments was tried without parts alone. Each whatever its number of parts."""
     exact = [(each, point) for each, point in known if _divides(each)]
-    exact.sort(key=lambda pair: needed_bytes(pair[1].forecast))
+    exact.sort(key=lambda pair: pair[1].forecast.total_bytes)
     undivided = [pair for pair in exact if pair[0].spec.mitigation.accumulation == 1]
     taken: dict[object, Combination] = {}
     for pairs in (exact, undivided):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.advisor.front import SAME_TIME, known_bytes, needed_bytes, time_factor
+from core.advisor.front import SAME_TIME, known_bytes, time_factor
 from core.advisor.words import size, sizes, times
 from core.results.advice import AdvicePoint
 from core.spec.run import RunSpec
@@ -157,7 +157,7 @@ def saves_nothing(spec: RunSpec, plain: AdvicePoint, point: AdvicePoint) -> str:
         plain: the same without checkpointing.
         point: with torch's.
     """
-    mine, other = needed_bytes(point.forecast), needed_bytes(plain.forecast)
+    mine, other = point.forecast.total_bytes, plain.forecast.total_bytes
     order = spec.workload.derivative_order
     if mine < other or order < 2:
         return ""

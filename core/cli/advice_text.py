@@ -9,7 +9,6 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from core.advisor.front import needed_bytes
 from core.advisor.words import size
 from core.cli.summary import mib, ms, new_table
 from core.results.advice import Advice, AdvicePoint, Limit
@@ -50,7 +49,7 @@ def _points(advice: Advice) -> Table:
         words = f"{point.label} ≈" if point.approximates else point.label
         table.add_row(
             Text(words, "bold" if point.label == taken else ""),
-            mib(needed_bytes(point.forecast)),
+            mib(point.forecast.total_bytes),
             ms(point.forecast.seconds),
             "" if point.measured_s is None else ms(point.measured_s),
             _FITS[point.fits],

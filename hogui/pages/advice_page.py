@@ -22,7 +22,6 @@ from typing_extensions import override
 from core.advisor import known_bytes, known_seconds
 from core.results.advice import AdvicePoint
 from hogui.advice_text import capitalized, details_of, stale_text
-from hogui.forecast_text import total_bytes
 from hogui.forecaster import DEBOUNCE_MS
 from hogui.icons import set_icon
 from hogui.judged_advice import JudgedAdvice
@@ -204,7 +203,7 @@ class AdvicePage(QWidget):
             names.append(self.tr("recommended"))
         seconds, foretold = known_seconds(point) or 0.0, None
         if point.measured_s is not None or point.measured_bytes is not None:
-            foretold = point.forecast.seconds or seconds, total_bytes(point.forecast)
+            foretold = point.forecast.seconds or seconds, point.forecast.total_bytes
         return Dot(
             label=capitalized(point.label),
             seconds=seconds,

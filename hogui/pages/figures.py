@@ -29,7 +29,6 @@ from core.results.memory_timeline import MemoryTimeline, PhaseSpan
 from core.results.outcome import Outcome
 from core.results.statistics import timing
 from core.spec.notices import notices
-from hogui.forecast_text import total_bytes
 from hogui.icons import set_icon
 from hogui.open_tab import OpenTab, RunState
 from hogui.pages.chart_column import ChartColumn
@@ -169,7 +168,7 @@ class Figures(QWidget):
     def _mark_forecast(self, forecast: Forecast | None, *, of_now: bool = True) -> None:
         mark = None
         if forecast is not None:
-            mark = ForecastMark(total_bytes(forecast), forecast.exact, of_now)
+            mark = ForecastMark(forecast.total_bytes, forecast.exact, of_now)
         self.memory.set_forecast(mark)
 
     def _expect(self, timeline: MemoryTimeline, forecast: Forecast | None) -> None:

@@ -11,7 +11,6 @@ from PySide6.QtCore import QCoreApplication
 from core.advisor import known_bytes, known_seconds, time_factor
 from core.results.advice import AdvicePoint
 from core.spec.run import RunSpec
-from hogui.forecast_text import total_bytes
 from hogui.plots.point_marks import Kind
 from hogui.tables.rows_model import Cell
 from hogui.units import (
@@ -66,7 +65,7 @@ def advice_rows(
     """
     totals = [known_bytes(point) for point in points]
     times = [known_seconds(point) for point in points]
-    own_totals = [total_bytes(point.forecast) for point in points]
+    own_totals = [point.forecast.total_bytes for point in points]
     own_times = [point.forecast.seconds for point in points]
     memory = _Column(BYTES[2], (*totals, *own_totals))
     known = [time for time in (*times, *own_times) if time]

@@ -8,7 +8,6 @@ from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton, QWidget
 
 from core.results.outcome import Outcome
 from core.spec.presets import preset
-from hogui.forecast_text import total_bytes
 from hogui.main_window import MainWindow
 from hogui.open_tab import OpenTab
 from hogui.tab_advice import AdviceState
@@ -34,11 +33,11 @@ def test_that_a_budget_leads_to_a_configuration_that_a_run_confirms(
     advice = page.advice
     qtbot.waitUntil(lambda: advice.state is AdviceState.DONE, timeout=PATIENCE_MS)
     assert advice.answer.recommended.spec == spec, "nothing has to be mitigated"
-    needed = [total_bytes(point.forecast) for point in advice.points]
+    needed = [point.forecast.total_bytes for point in advice.points]
     assert len(needed) > 3
 
     # A budget between the least that is needed and what it needs as it is.
-    exact = [total_bytes(each.forecast) for each in advice.points if not each.approximates]
+    exact = [each.forecast.total_bytes for each in advice.points if not each.approximates]
     budget = (min(exact) + needed[0]) // 2
     page.findChild(QLineEdit, "budgetField").setText(f"{budget / 1024:.0f} KiB")
     page.findChild(QPushButton, "adviseButton").click()
@@ -46,7 +45,7 @@ def test_that_a_budget_leads_to_a_configuration_that_a_run_confirms(
     qtbot.waitUntil(lambda: advice.state is AdviceState.DONE, timeout=PATIENCE_MS)
     best = advice.answer.recommended
     assert best.spec != spec
-    assert total_bytes(best.forecast) <= budget < needed[0]
+    assert best.forecast.total_bytes <= budget < needed[0]
     assert page.findChild(QLabel, "recommendationLabel").text().endswith(best.label)
 
     # Measured on the spot, in a tab of its own: it needs what was foretold, and so it fits.
@@ -58,7 +57,7 @@ def test_that_a_budget_leads_to_a_configuration_that_a_run_confirms(
     total = measured.result.memory.total_bytes
     assert total <= budget
     if best.forecast.exact:
-        assert total == total_bytes(best.forecast)
+        assert total == best.forecast.total_bytes
         assert "as foretold" in page.findChild(QLabel, "adviceSentence1").text()
     assert window.session.current is asked
     window.close()

@@ -85,7 +85,7 @@ def from_few_loops(spec: RunSpec, workload: Maml, predict: Predict) -> Forecast:
     seconds = None if run.seconds is None else run.seconds * tasks
     if tasks > 1:
         one, two = short(1, 1), seen(1, 2)
-        run = moved(run, one, Short.of(two.report, two.seconds, "task 2: "), 1)
+        run = moved(run, one, Short.of(two.report, two.seconds, "task 2: "))
         run = with_more_tasks(run, one, two.report, tasks - 2)
     run = checked(run)
     return Forecast(

@@ -145,8 +145,8 @@ def _far_seconds(points: Sequence[Short], ahead: int) -> float | None:
     return last + ahead * (last - first) / (len(points) - 1)
 
 
-def moved(run: Short, start: Short, end: Short, times: int) -> Short:
-    """A run, changed as often as asked in the way that leads from one run to another.
+def moved(run: Short, start: Short, end: Short) -> Short:
+    """A run, changed in the way that leads from one run to another.
 
     Raises:
         Uneven: the phases do not all change alike.
@@ -154,13 +154,13 @@ def moved(run: Short, start: Short, end: Short, times: int) -> Short:
     changes = {end.phases[name] - start.phases[name] for name in start.phases}
     if start.phases.keys() != end.phases.keys() or len(changes) != 1:
         raise Uneven
-    change = times * changes.pop()
+    change = changes.pop()
     return Short(
-        baseline_bytes=run.baseline_bytes + times * (end.baseline_bytes - start.baseline_bytes),
+        baseline_bytes=run.baseline_bytes + end.baseline_bytes - start.baseline_bytes,
         phases={name: peak + change for name, peak in run.phases.items()},
         retained=run.retained,
         by_category={
-            name: count + times * (end.by_category[name] - start.by_category[name])
+            name: count + end.by_category[name] - start.by_category[name]
             for name, count in run.by_category.items()
         },
         seconds=run.seconds,

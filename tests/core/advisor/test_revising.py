@@ -9,28 +9,15 @@ import pytest
 from core.advisor import known_bytes, known_seconds, revised, with_measured
 from core.advisor.front import with_front
 from core.results.advice import Advice, AdvicePoint, Recommendation
-from core.results.environment import Environment
 from core.results.forecast import Forecast
 from core.results.measurement import Measurement, Memory, Timing
 from core.results.outcome import Outcome
 from core.spec.run import RunSpec
 from tests.core.advisor.costs import NESTED, Told, advised, rule
+from tests.fake_core import ENVIRONMENT
 
 MIB = 2**20
 BUDGET = 100 * MIB
-ENVIRONMENT = Environment(
-    hogui="0",
-    python="3",
-    torch="2",
-    numpy="2",
-    platform="p",
-    cpu="c",
-    cpu_count=2,
-    threads=1,
-    memory_bytes=MIB,
-    device="cpu",
-    device_name="CPU",
-)
 PLAIN, PARTS, SEGMENTS = "as it is", "in 8 parts", "rematerialize, 4 segments"
 CHANGES = {
     PLAIN: {},

@@ -4,7 +4,6 @@ import pytest
 from pydantic import ValidationError
 
 from core.results import charts
-from core.results.environment import Environment
 from core.results.events import (
     ChartPoint,
     Event,
@@ -24,21 +23,9 @@ from core.results.measurement import LayerCost, Measurement, Memory, Phase, Timi
 from core.results.memory_timeline import Curve, MemoryTimeline, PhaseSpan
 from core.results.outcome import Outcome
 from core.spec.presets import presets
+from tests.fake_core import ENVIRONMENT
 
 SPEC = presets()[0].spec
-ENVIRONMENT = Environment(
-    hogui="0",
-    python="3",
-    torch="2",
-    numpy="2",
-    platform="p",
-    cpu="c",
-    cpu_count=2,
-    threads=1,
-    memory_bytes=3,
-    device="cpu",
-    device_name="c",
-)
 RESULT = Measurement(
     run_id="r",
     started_at="2026-01-01T00:00:00.000+00:00",

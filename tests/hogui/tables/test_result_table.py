@@ -9,7 +9,6 @@ from PySide6.QtCore import QSortFilterProxyModel, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QAbstractItemModelTester
 
-from core.results.environment import Environment
 from core.results.forecast import Forecast
 from core.results.measurement import Check, LayerCost, Measurement, Memory, Phase, Timing
 from core.results.outcome import Outcome
@@ -20,22 +19,9 @@ from core.spec.run import RunSpec
 from hogui.tables.result_table import ResultTable
 from hogui.tables.rows_model import SORT_ROLE, Look, RowsModel
 from hogui.theme import Preference, category_colour, theme
-from tests.fake_core import FakeCore
+from tests.fake_core import ENVIRONMENT, FakeCore
 
 MIB = 2**20
-ENVIRONMENT = Environment(
-    hogui="1",
-    python="3",
-    torch="2",
-    numpy="2",
-    platform="p",
-    cpu="c",
-    cpu_count=2,
-    threads=1,
-    memory_bytes=MIB,
-    device="cpu",
-    device_name="CPU",
-)
 FINISHED = Measurement(
     run_id="r",
     started_at="2026-01-01T00:00:00Z",

@@ -185,12 +185,12 @@ def test_that_tasks_move_all_phases_alike_or_not_at_all() -> None:
         phases={name: peak + 4 for name, peak in start.phases.items()},
         by_category={"parameters": 107, "graph_1": 64},
     )
-    run = moved(short(9), start, end, 2)
+    run = moved(moved(short(9), start, end), start, end)
     assert run.peak_bytes == short(9).peak_bytes + 8
     assert checked(run).baseline_bytes == 114
     bent = dataclasses.replace(end, phases={"query loss": 41, "meta-gradient": 70})
     with pytest.raises(Uneven):
-        moved(short(9), start, bent, 2)
+        moved(short(9), start, bent)
 
 
 def test_that_categories_that_do_not_add_up_are_refused() -> None:

@@ -446,6 +446,12 @@ def test_that_what_matters_most_is_learned_again_first(monkeypatch: pytest.Monke
     assert len(asked) == 3, "not at once once more"
 
 
+@pytest.mark.parametrize(("apart_s", "fresh"), [(0.0005, True), (-0.0005, True), (61.0, False)])
+def test_that_a_record_is_fresh_also_where_it_was_rounded_up(apart_s: float, fresh: bool) -> None:
+    kernel = kernels_module.Kernel(0, 0.1, again_at=1000.0)
+    assert kernels_module._is_fresh(kernel, 1000.0 + apart_s) is fresh
+
+
 def test_that_nothing_is_learned_again_once_the_budget_is_spent() -> None:
     kernels = Kernels(CPU, 1)
     kernels.learn([PRODUCT])
