@@ -74,14 +74,22 @@ def _advise(window: MainWindow, tab: OpenTab, budget: str) -> None:
 
 
 def _grab(window: MainWindow, folder: Path, page: str) -> None:
+    tab = window.session.current
+    assert tab is not None
+    while tab.outlook is None or tab.outlook_is_stale:
+        _pause()
     for name, preference in THEMES.items():
         theme().set_preference(preference)
-        pause = QEventLoop()
-        QTimer.singleShot(SETTLE_MS, pause.quit)
-        pause.exec()
+        _pause()
         file = folder / f"{page}-{name}.png"
         window.grab().save(str(file))
         print(file)
+
+
+def _pause() -> None:
+    pause = QEventLoop()
+    QTimer.singleShot(SETTLE_MS, pause.quit)
+    pause.exec()
 
 
 if __name__ == "__main__":
