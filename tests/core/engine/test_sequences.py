@@ -83,10 +83,18 @@ def test_that_products_in_32_bits_are_those_in_64(case: str, mode: str) -> None:
     assert oracles.relative_error(found, right) <= 1e-4
 
 
-@pytest.mark.parametrize("case", ["lstm", "lstm both ways", "gru both ways"])
-def test_that_a_gradient_under_autocast_is_near_that_in_64_bits(case: str) -> None:
-    """On every processor: oneDNN's LSTM takes bfloat16 on some alone."""
-    asked = problem(case, 1).spec
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_that_a_gradient_under_autocast_is_near_that_in_64_bits(kind: str) -> None:
+    """On every processor: oneDNN's LSTM takes bfloat16 on some alone. As the first layer, since
+    behind another one torch does not ask for it: its input is in bfloat16 by then."""
+    layers = [
+        {"kind": kind, "hidden_size": 4, "num_layers": 2, "bidirectional": True},
+        {"kind": "flatten"},
+        {"kind": "linear", "out_features": 3},
+    ]
+    asked = problem("lstm", 1).spec.with_changes(
+        {"model": {"kind": "stack", "input_shape": [5, 3], "layers": layers}}
+    )
     found, right = (
         compute(prepare(asked.with_value("mitigation.precision", precision), CPU), Silent())
         for precision in ("autocast", "float64")
