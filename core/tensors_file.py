@@ -11,7 +11,7 @@ import torch
 from core.engine.computed import Computed
 from core.engine.own_tensors import probes_by_name
 from core.engine.problem import Problem
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 
 
@@ -29,7 +29,7 @@ def save_tensors(file: Path, problem: Problem, computed: Computed) -> None:
     result = computed.result
     if problem.spec.is_own_step:
         # It is the weights themselves, which are at their start again.
-        stepped = compute(problem, Silent()).result
+        stepped = compute(problem, SILENT).result
         result = {name: weight.clone() for name, weight in stepped.items()}
         problem.reset()
     probes = probes_by_name(problem.spec, problem.parameters)

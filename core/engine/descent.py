@@ -11,7 +11,7 @@ import torch
 from core.engine.data import Batch
 from core.engine.gradients import gradients_of
 from core.engine.problem import Problem
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 
 MOST_ITERATIONS = 500
 
@@ -70,7 +70,7 @@ def descend(problem: Problem, method: Method, seconds: float, fewest: int) -> It
         data = problem.data
         assert isinstance(data, Batch)
         problem.same_random_numbers()
-        loss = problem.loss(weights, data.x, data.y, Silent(), update_statistics=False)
+        loss = problem.loss(weights, data.x, data.y, SILENT, update_statistics=False)
         gradients = gradients_of((loss,), tuple(weights.values()), create_graph=False)
         for weight, gradient in zip(weights.values(), gradients, strict=True):
             weight.grad = torch.zeros_like(weight) if gradient is None else gradient

@@ -18,7 +18,7 @@ import torch
 from torch.autograd import Function
 
 from core.engine.gradients import gradients_of
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder
 from core.engine.rematerialize import rematerialize
 from core.results.categories import graph_category
 
@@ -104,7 +104,7 @@ def checkpointed_step(
         return _stepped(weights, gradients, rate, recorder)
 
     def again(*tensors: torch.Tensor) -> Weights:
-        weights, beside, silent = tensors[:count], tensors[count:], Silent()
+        weights, beside, silent = tensors[:count], tensors[count:], SILENT
         gradients = _gradients(value_again, weights, beside, silent, graph=True)
         return _stepped(weights, gradients, rate, silent)
 
@@ -129,7 +129,7 @@ def saved_gradient_step(
         return _depending([found[i] for i in present], tensors)
 
     def again(*tensors: torch.Tensor) -> Weights:
-        found = _gradients(value_again, tensors[:count], tensors[count:], Silent(), graph=True)
+        found = _gradients(value_again, tensors[:count], tensors[count:], SILENT, graph=True)
         return _depending([found[i] for i in present], tensors)
 
     gradients = rematerialize(first, *weights, *loss.beside, recompute=again, random=loss.random)
@@ -178,7 +178,7 @@ class Descent:
         count, value, value_again, random = len(weights), loss.first, loss.again, loss.random
         fleeting = replace(self, step=_fleeting_step)
         # Nobody hears the names of phases: without them walks of as many steps are alike.
-        silent, unheard = replace(self, recorder=Silent()), ("",) * len(phases)
+        silent, unheard = replace(self, recorder=SILENT), ("",) * len(phases)
 
         def first(*tensors: torch.Tensor) -> Weights:
             once = SupportLoss(value, value_again, random, tensors[count:])

@@ -11,7 +11,7 @@ their start and differentiates implicitly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from operator import or_
 from typing import Self
@@ -126,12 +126,16 @@ class Learner:
         """What is descended, once the weights that stay have done their part."""
         if task.features is None:
             return task.support
+        support = task.support
         with self.recorder.phase(f"{prefix}features"):
             self.recorder.born("activations")
-            with torch.set_grad_enabled(self.workload.unrolls):
+            if self.workload.unrolls:
                 features = task.features(self.initial[: self.staying])
+            else:
+                with torch.no_grad():
+                    features = task.features(self.initial[: self.staying])
             self.recorder.result((features,))
-        return replace(task.support, beside=(features,))
+        return SupportLoss(support.first, support.again, support.random, (features,))
 
     def adapted(self, task: Task, names: Names) -> Weights:
         """All weights after the inner steps; before them they are the initial weights."""

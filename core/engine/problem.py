@@ -18,7 +18,7 @@ from core.engine.data import Batch, Halves, Tasks, draw_batch, draw_halves, draw
 from core.engine.excerpt import WHOLE, Excerpt
 from core.engine.losses import Loss, loss_of
 from core.engine.own_tensors import own_tensors
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder
 from core.engine.stack import Stack
 from core.engine.training import train
 from core.engine.user_module import UserModule, user_module
@@ -118,7 +118,7 @@ class Problem:
 
     def loss_of(
         self,
-        x: torch.Tensor,
+        x: torch.Tensor | None,
         y: torch.Tensor,
         recorder: Recorder,
         *,
@@ -129,7 +129,7 @@ class Problem:
         """The same as a function of the weights alone.
 
         Args:
-            x: inputs, the batch first.
+            x: inputs, the batch first; None where they are to stand behind the weights.
             y: their targets.
             recorder: hears of the layers.
             names: of the weights in the order of the function's argument, all of them; by default
@@ -140,19 +140,21 @@ class Problem:
         criterion = self.criterion if shown is None else _showing(self.criterion, shown)
         order = tuple(self.parameters if names is None else names)
         stack, buffers = self.stack, self.buffers
-        forward = stack.straight(order, recorder) if isinstance(stack, Stack) else None
-
-        def loss(weights: Sequence[torch.Tensor]) -> torch.Tensor:
-            named = dict(zip(order, weights, strict=True))
-            return stack.loss(
-                named, buffers, x, y, criterion, recorder, update_statistics=update_statistics
+        if isinstance(stack, Stack):
+            return self.cast(
+                stack.loss_of(
+                    order, x, y, criterion, buffers, recorder, update_statistics=update_statistics
+                )
             )
 
-        def quick_loss(weights: Sequence[torch.Tensor]) -> torch.Tensor:
-            assert forward is not None
-            return criterion(forward(weights, buffers, x, update_statistics), y)
+        def loss(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+            named = dict(zip(order, weights, strict=x is not None))
+            given = weights[-1] if x is None else x
+            return stack.loss(
+                named, buffers, given, y, criterion, recorder, update_statistics=update_statistics
+            )
 
-        return self.cast(loss if forward is None else quick_loss)
+        return self.cast(loss)
 
     @cached_property
     def is_cast(self) -> bool:
@@ -316,7 +318,7 @@ def _train(problem: Problem) -> None:
     assert isinstance(data, Batch)
     x, y = data.x.detach(), data.y
     train(
-        lambda weights: problem.loss(weights, x, y, Silent(), update_statistics=False),
+        lambda weights: problem.loss(weights, x, y, SILENT, update_statistics=False),
         problem.parameters,
         problem.spec.workload.trained,
     )
@@ -327,9 +329,9 @@ def _settle(problem: Problem, stack: UserModule) -> None:
     measured: optimizers have their state and caches their tensors."""
     x, y = problem.examples
     if stack.has_step:
-        stack.step((x, y), Silent())
+        stack.step((x, y), SILENT)
     else:
-        problem.loss(problem.parameters, x, y, Silent())
+        problem.loss(problem.parameters, x, y, SILENT)
     problem.reset()
 
 

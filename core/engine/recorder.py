@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import torch
@@ -46,8 +48,9 @@ class Recorder(Protocol):
         ...
 
 
-class _Unmarked:
-    """A phase that nobody hears of."""
+class Unmarked:
+    """A context that does nothing, without entering a Python function: a phase that nobody hears
+    of."""
 
     if TYPE_CHECKING:
 
@@ -58,18 +61,20 @@ class _Unmarked:
         __enter__ = __exit__ = ignored
 
 
-_UNMARKED = _Unmarked()
+UNMARKED: Final = Unmarked()
+
+_unmarked: Final[Callable[..., Unmarked]] = partial(next, repeat(UNMARKED))
+"""Takes a name and gives the same phase each time, without entering a Python function: the name is
+for when there are none left."""
 
 
 class Silent:
     """Records nothing; the base of recorders that listen to a part only."""
 
-    def phase(self, name: str) -> AbstractContextManager[None]:
-        """Ignored."""
-        del name
-        return _UNMARKED
-
     if TYPE_CHECKING:
+
+        def phase(self, name: str) -> AbstractContextManager[None]:
+            """Ignored."""
 
         def born(self, category: str) -> None:
             """Ignored."""
@@ -83,11 +88,16 @@ class Silent:
         def result(self, tensors: Iterable[torch.Tensor]) -> None:
             """Ignored."""
     else:
+        phase = staticmethod(_unmarked)  # a method by itself from Python 3.14 on
         born = layer = hold = result = ignored
 
     def number(self, tensor: torch.Tensor) -> float | None:
         """The number."""
         return float(tensor.item())
+
+
+SILENT: Final = Silent()
+"""Hears nothing."""
 
 
 class _Within(Silent):
@@ -151,11 +161,11 @@ def is_deaf(recorder: Recorder) -> bool:
 
 def within(recorder: Recorder) -> Recorder:
     """The same listener for what repeats within one phase: it is told of no phases and results."""
-    return Silent() if is_deaf(recorder) else _Within(recorder)
+    return SILENT if is_deaf(recorder) else _Within(recorder)
 
 
 def prefixed(recorder: Recorder, prefix: str) -> Recorder:
     """The same listener for one of several like parts, after which its phases are named."""
-    if not prefix:
+    if not prefix or recorder is SILENT:
         return recorder
     return (_DeafPrefixed if is_deaf(recorder) else _Prefixed)(recorder, prefix)

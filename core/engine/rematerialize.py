@@ -78,7 +78,7 @@ def rematerialize(
             f"Segment '{name}' is inside a transform of torch.func, which cannot pass through "
             "rematerialized segments: use torch.autograd.grad."
         )
-    if any(map(moves, tensors)):
+    if carries_tangents() and any(map(moves, tensors)):
         return cast(Output, _with_tangents(function, tensors, recompute, random))
 
     surroundings = Surroundings.of(tensors, random=random)
@@ -87,7 +87,7 @@ def rematerialize(
         # In grad mode, unlike the forward of a Function: a segment may differentiate inside itself,
         # and the graph, dropped before anything else is evaluated, tells what the result depends
         # on.
-        inputs = [_detached(tensor, tensor.requires_grad) for tensor in tensors]
+        inputs = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in tensors]
         with surroundings.autocast_restored():
             returned = function(*inputs)
         outputs = _as_tuple(returned, name)
@@ -211,7 +211,7 @@ class _Rematerialized(Function):
             pull_back = _moving_gradients
         gradients = pull_back(segment, wanted, ctx.saved_tensors, cotangents)
         by_position = dict(zip(wanted, gradients, strict=True))
-        return None, None, *(by_position.get(i) for i in range(len(sources)))
+        return None, None, *map(by_position.get, range(len(sources)))
 
 
 class _InnerProduct(Function):
@@ -255,7 +255,7 @@ def _connect(
     if positions:
         segment = _Segment(
             evaluate_positions,
-            tuple(tensor.requires_grad for tensor in tensors),
+            tuple([tensor.requires_grad for tensor in tensors]),
             None if tangents is None else (tangents[0], numbers_at_positions),
         )
         outputs = _apply(_Rematerialized, segment, [values[i] for i in positions], *tensors)
@@ -322,14 +322,14 @@ def _pulled_back(
     inputs = [tensor if is_differentiable else tensor.detach() for tensor in tensors]
     for i, requires_grad in enumerate(segment.requires_grad):
         if requires_grad and not inputs[i].requires_grad:
-            inputs[i] = _detached(inputs[i], requires_grad=True)
+            inputs[i] = inputs[i].detach().requires_grad_()
     with torch.enable_grad():
         outputs = segment.evaluate(inputs)
         reached = [i for i in cotangents if _requires_grad(outputs[i])]
         if not reached:
             return [None] * len(wanted)
         product = _apply(
-            _InnerProduct, [cotangents[i] for i in reached], *(outputs[i] for i in reached)
+            _InnerProduct, [cotangents[i] for i in reached], *[outputs[i] for i in reached]
         )
         cotangents.clear()
         del outputs

@@ -11,7 +11,15 @@ from core.engine.layers import Forward, forward
 from core.engine.losses import Loss
 from core.engine.recorder import Recorder, ignored
 from core.engine.segments import STRATEGIES, Strategy
-from core.engine.straight import Straight, straight
+from core.engine.straight import (
+    LossOf,
+    Segment,
+    SegmentOf,
+    WeightsLoss,
+    straight,
+    straight_loss,
+    straight_segment,
+)
 from core.spec.derivation import Derivation
 from core.spec.layers import leaves
 from core.spec.model import StackModel
@@ -28,7 +36,7 @@ class _Run:
     layers: tuple[tuple[int, Forward], ...]
     names: tuple[str, ...]
     random: bool
-    straight: Straight
+    straight: SegmentOf
 
 
 class Stack:
@@ -58,8 +66,9 @@ class Stack:
         self.random = any(leaf.random for leaf in leaves(model.layers[mine.start : mine.stop]))
         functions = {index: forward(model.layers[index], index, way) for index in mine}
         self._layers = tuple(functions.items())
-        self._straight = straight(tuple(functions.values()))
-        self._by_position: dict[tuple[str, ...], Straight] = {}
+        self._functions = tuple(functions.values())
+        self._straight = straight(self._functions)
+        self._losses: dict[tuple[tuple[str, ...], bool], LossOf] = {}
         self._strategy = STRATEGIES.get(checkpointing)
         runs = [_common(layers, mine) for layers in segments]
         self._runs = tuple(
@@ -126,15 +135,55 @@ class Stack:
             )
         return criterion(output, y)
 
-    def straight(self, names: tuple[str, ...], recorder: Recorder) -> Straight | None:
-        """``forward`` of parameters in the order of these names; None where there is more to it,
-        because the recorder hears of layers or some are computed again."""
-        if self._strategy is not None or recorder.layer is not ignored:
-            return None
-        if names not in self._by_position:
-            layers = [layer for _, layer in self._layers]
-            self._by_position[names] = straight(layers, names)
-        return self._by_position[names]
+    def segment_of(
+        self,
+        names: Sequence[str],
+        buffers: Tensors,
+        recorder: Recorder,
+        *,
+        update_statistics: bool = True,
+    ) -> Segment:
+        """``forward`` as a function of the input and of parameters in the order of these names."""
+        if self._is_straight(recorder):
+            return straight_segment(self._functions, names)(buffers, update_statistics)
+
+        def segment(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+            own = dict(zip(names, weights, strict=True))
+            return self.forward(own, buffers, x, recorder, update_statistics=update_statistics)
+
+        return segment
+
+    def loss_of(
+        self,
+        names: tuple[str, ...],
+        x: torch.Tensor | None,
+        y: torch.Tensor,
+        criterion: Loss,
+        buffers: Tensors,
+        recorder: Recorder,
+        *,
+        update_statistics: bool = True,
+    ) -> WeightsLoss:
+        """``loss`` as a function of parameters in the order of these names; behind them the input,
+        where it is not given here."""
+        if self._is_straight(recorder):
+            key = names, x is None
+            if key not in self._losses:
+                self._losses[key] = straight_loss(self._functions, names, beside=x is None)
+            return self._losses[key](x, y, criterion, buffers, update_statistics)
+
+        def loss(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+            own = dict(zip(names, tensors, strict=x is not None))
+            given = tensors[-1] if x is None else x
+            return self.loss(
+                own, buffers, given, y, criterion, recorder, update_statistics=update_statistics
+            )
+
+        return loss
+
+    def _is_straight(self, recorder: Recorder) -> bool:
+        """Whether the layers follow on each other, and nobody hears of them."""
+        return self._strategy is None and recorder.layer is ignored
 
     def reset(self, buffers: Tensors) -> None:
         """Puts running statistics back to their start."""
@@ -154,19 +203,12 @@ class Stack:
         recorder: Recorder,
         update_statistics: bool,
     ) -> torch.Tensor:
-        names, apply = run.names, run.straight
-        if recorder.layer is not ignored:
-            apply = _telling(run, recorder)
-
-        def again(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-            return apply(values, buffers, x, False)
-
-        def first(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
-            return apply(values, buffers, x, True)
-
-        tensors = (x, *map(parameters.__getitem__, names))
-        updates = update_statistics and bool(buffers)
-        return strategy(first if updates else again, again, tensors, run.random)
+        segment = run.straight if recorder.layer is ignored else _telling(run, recorder)
+        again = first = segment(buffers, False)
+        if update_statistics and buffers:
+            first = segment(buffers, True)
+        tensors = (x, *map(parameters.__getitem__, run.names))
+        return strategy(first, again, tensors, run.random)
 
 
 def reset_statistics(buffers: Tensors) -> None:
@@ -189,16 +231,17 @@ def _apply(
     return x
 
 
-def _telling(run: _Run, recorder: Recorder) -> Straight:
-    """A segment in place of its straight code, which tells of each layer."""
+def _telling(run: _Run, recorder: Recorder) -> SegmentOf:
+    """In place of a segment's straight code, one that tells of each layer."""
 
-    def apply(
-        values: Sequence[torch.Tensor], buffers: Tensors, x: torch.Tensor, update_statistics: bool
-    ) -> torch.Tensor:
-        own = dict(zip(run.names, values, strict=True))
-        return _apply(run.layers, own, buffers, x, recorder, update_statistics)
+    def of(buffers: Tensors, update_statistics: bool) -> Segment:
+        def segment(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+            own = dict(zip(run.names, values, strict=True))
+            return _apply(run.layers, own, buffers, x, recorder, update_statistics)
 
-    return apply
+        return segment
+
+    return of
 
 
 def _common(one: range, other: range) -> range:
@@ -213,5 +256,5 @@ def _run(model: StackModel, layers: range, functions: tuple[tuple[int, Forward],
         for name in rows[index].layer.parameter_shapes(rows[index].input_shape or ())
     ]
     random = any(leaf.random for leaf in leaves(rows[index].layer for index in layers))
-    code = straight([layer for _, layer in functions], names)
+    code = straight_segment([layer for _, layer in functions], names)
     return _Run(functions, tuple(names), random, code)

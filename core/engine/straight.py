@@ -12,38 +12,85 @@ from typing import Any, cast
 
 import torch
 
-from core.engine.layers import Direct, Forward
+from core.engine.layers import Forward, Written
+from core.engine.losses import Loss
 
 Tensors = Mapping[str, torch.Tensor]
 Straight = Callable[[Any, Tensors, torch.Tensor, bool], torch.Tensor]
 """Of the weights, all buffers, the input, and whether running statistics are updated."""
+Segment = Callable[..., torch.Tensor]
+"""Of the input and the weights, each an argument."""
+SegmentOf = Callable[[Tensors, bool], Segment]
+"""The segment, of all buffers and whether running statistics are updated."""
+WeightsLoss = Callable[[Any], torch.Tensor]
+"""Of the weights."""
+LossOf = Callable[[torch.Tensor | None, torch.Tensor, Loss, Tensors, bool], WeightsLoss]
+"""The loss of the weights, of an input, its target, what is judged by, all buffers, and whether
+running statistics are updated."""
+
+_SEGMENT = """
+def of(buffers, update):
+    def segment(x, *p):
+{lines}
+        return x
+    return segment
+"""
+_LOSS = """
+def of(inputs, target, criterion, buffers, update):
+    def loss(p):
+        x = inputs
+{lines}
+        return criterion(x, target)
+    return loss
+"""
+_LOSS_BESIDE = _LOSS.replace("x = inputs", "x = p[-1]")
+_FORWARD = """
+def of(p, buffers, x, update):
+{lines}
+        return x
+"""
 
 
-def straight(layers: Sequence[Forward], names: Sequence[str] | None = None) -> Straight:
-    """One function of several layers.
+def straight(layers: Sequence[Forward]) -> Straight:
+    """Layers as one function of weights by name."""
+    return cast(Straight, _made(_FORWARD, layers, None))
+
+
+def straight_segment(layers: Sequence[Forward], names: Sequence[str]) -> SegmentOf:
+    """Layers as one function of weights in the order of these names."""
+    return cast(SegmentOf, _made(_SEGMENT, layers, names))
+
+
+def straight_loss(
+    layers: Sequence[Forward], names: Sequence[str], *, beside: bool = False
+) -> LossOf:
+    """The loss of layers as one function of the weights alone.
 
     Args:
         layers: in order.
-        names: of the weights, which are then given in this order; by default they are given by
-            name.
+        names: of the weights, in the order in which they are given.
+        beside: whether the input stands behind the weights, and is not known beforehand.
     """
+    return cast(LossOf, _made(_LOSS_BESIDE if beside else _LOSS, layers, names))
+
+
+def _made(form: str, layers: Sequence[Forward], names: Sequence[str] | None) -> object:
+    """What the form defines, with the layers in its place for lines."""
     keys = None if names is None else {name: position for position, name in enumerate(names)}
     known: dict[str, Any] = {"names": names}
     lines, by_name = list[str](), "p"
+
+    def weight(name: str) -> str:
+        return f"p[{(name if keys is None else keys[name])!r}]"
+
     for place, layer in enumerate(layers):
-        if isinstance(layer, Direct):
-            tensors = [f"p[{(name if keys is None else keys[name])!r}]" for name in layer.names]
-            settings = [f"s{place}_{position}" for position in range(len(layer.settings))]
-            known |= {
-                f"f{place}": layer.function,
-                **dict(zip(settings, layer.settings, strict=True)),
-            }
-            lines.append(f"    x = f{place}({', '.join(['x', *tensors, *settings])})")
+        if isinstance(layer, Written):
+            lines.extend(layer.written(str(place), weight, known))
         else:
             by_name = "p" if keys is None else "own"
             known[f"f{place}"] = layer
-            lines.append(f"    x = f{place}({by_name}, buffers, x, update)")
+            lines.append(f"x = f{place}({by_name}, buffers, x, update)")
     if by_name == "own":
-        lines.insert(0, "    own = dict(zip(names, p, strict=True))")
-    exec("\n".join(["def forward(p, buffers, x, update):", *lines, "    return x"]), known)
-    return cast(Straight, known["forward"])
+        lines.insert(0, "own = dict(zip(names, p))")  # there may be an input behind the weights
+    exec(form.format(lines="\n".join(f"        {line}" for line in lines)), known)
+    return known["of"]

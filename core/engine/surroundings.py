@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cache
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor
+
+from core.engine.recorder import UNMARKED
+
+_CPU: Final = torch.device("cpu")
+_META: Final = torch.device("meta")
+_has_autocast: Final = cache(torch.amp.is_autocast_available)
+"""Answers a kind of device from memory, without entering a Python function."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +30,22 @@ class Surroundings:
     @classmethod
     def of(cls, tensors: Sequence[Tensor], *, random: bool = False) -> Self:
         """Those of this moment, random states only where they are asked for."""
-        devices = {torch.device("cpu"), *(t.device for t in tensors if t.device.type != "meta")}
-        kinds = {device.type for device in devices}
-        return cls(
-            autocast=tuple(
-                (kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
-                for kind in sorted(kinds)
-                if torch.amp.is_autocast_available(kind)
-            ),
-            random_states=_random_states(devices) if random else (),
-        )
+        devices = {_CPU, *[tensor.device for tensor in tensors]}
+        devices.discard(_META)
+        kinds = sorted({device.type for device in devices})
+        autocast = [
+            (kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+            for kind in kinds
+            if _has_autocast(kind)
+        ]
+        return cls(tuple(autocast), _random_states(devices) if random else ())
+
+    def restored(self) -> AbstractContextManager[None]:
+        """As they were; afterwards the random states are as if nothing had been drawn."""
+        return self._all_restored() if self.random_states else self.autocast_restored()
 
     @contextlib.contextmanager
-    def restored(self) -> Iterator[None]:
-        """As they were; afterwards the random states are as if nothing had been drawn."""
+    def _all_restored(self) -> Iterator[None]:
         before = _random_states(device for device, _ in self.random_states)
         _set_random_states(self.random_states)
         try:
@@ -43,16 +54,23 @@ class Surroundings:
         finally:
             _set_random_states(before)
 
-    @contextlib.contextmanager
-    def autocast_restored(self) -> Iterator[None]:
+    def autocast_restored(self) -> AbstractContextManager[None]:
         """Without autocast's cache, which would keep the casts of each evaluation."""
-        with contextlib.ExitStack() as contexts:
-            for kind, is_enabled, dtype in self.autocast:
-                if is_enabled or torch.is_autocast_enabled(kind):
-                    contexts.enter_context(
-                        torch.autocast(kind, dtype=dtype, enabled=is_enabled, cache_enabled=False)
-                    )
-            yield
+        contexts = [
+            torch.autocast(kind, dtype=dtype, enabled=is_enabled, cache_enabled=False)
+            for kind, is_enabled, dtype in self.autocast
+            if is_enabled or torch.is_autocast_enabled(kind)
+        ]
+        return _entered(contexts) if contexts else UNMARKED
+
+
+@contextlib.contextmanager
+def _entered(contexts: Iterable[AbstractContextManager[object]]) -> Iterator[None]:
+    """All of them."""
+    with contextlib.ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        yield
 
 
 def _random_states(devices: Iterable[torch.device]) -> tuple[tuple[torch.device, Tensor], ...]:

@@ -12,7 +12,7 @@ import torch
 from core.engine.compiling import CannotCompile, Compiled, compiled, what_is_missing
 from core.engine.computed import Computed
 from core.engine.problem import Problem
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder
 from core.engine.workloads import computation, compute
 from core.measure.correctness.checks.comparison import Comparison, relative
 from core.measure.timing.clock import Clock, ClockJumped
@@ -74,7 +74,7 @@ class Compilation:
             return ({},)
         problem, compile_s = self._problem, self._compiled.seconds
         problem.reset()
-        self._comparison = _compared(problem, found, compute(problem, Silent()))
+        self._comparison = _compared(problem, found, compute(problem, SILENT))
         readings = {"compile_s": compile_s}
         sentence = f"Compiling took {_words(compile_s)}."
         eager_s = _eager_s(problem) if samples_s else None

@@ -23,7 +23,7 @@ import torch
 from torch import autograd
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder
 from core.engine.user_module import UserModule
 from core.engine.workloads import own_step
 from core.measure.memory.allocator import allocator_peak
@@ -305,7 +305,7 @@ def _seconds(spec: RunSpec, device: torch.device, *each: _Calls) -> tuple[float,
             with _watched(calls, problem):
                 _wait(device)
                 start = time.perf_counter()
-                own_step.compute(problem, Silent())
+                own_step.compute(problem, SILENT)
                 _wait(device)
                 if turn:  # the first one is slower
                     seconds.append(time.perf_counter() - start)
@@ -324,7 +324,7 @@ def _ended(spec: RunSpec, device: torch.device, calls: _Calls) -> list[torch.Ten
         problem = prepare(spec, device)
         problem.same_random_numbers()
         with _watched(calls, problem):
-            computed = own_step.compute(problem, Silent())
+            computed = own_step.compute(problem, SILENT)
     except RuntimeError:
         return None
     gradients = [

@@ -103,14 +103,14 @@ def _in_turn(problem: Problem, *computations: Any) -> list[float]:
     clocks = [Clock(CPU, problem.reset, each) for each in computations]
     slowest = 0.0
     for clock in clocks:
-        seconds = [clock.once()[0] for _ in range(5)]
+        seconds = [clock.once() for _ in range(5)]
         slowest = max(slowest, statistics.median(seconds))
     pairs = max(min(PAIRS, int(MOST_S / (2 * 5 * slowest))), 3)
     samples: list[list[float]] = [[] for _ in clocks]
     for pair in range(pairs):
         order = range(len(clocks)) if pair % 2 == 0 else reversed(range(len(clocks)))
         for number in order:
-            samples[number] += [clocks[number].once()[0] for _ in range(5)]
+            samples[number] += [clocks[number].once() for _ in range(5)]
     return [statistics.median(each) for each in samples]
 
 

@@ -18,7 +18,7 @@ from core.engine.data import Batch
 from core.engine.gradients import Gradients, gradients_of
 from core.engine.parts import ByRows, Part, Total, parts
 from core.engine.problem import Problem
-from core.engine.recorder import Recorder, Silent, within
+from core.engine.recorder import SILENT, Recorder, within
 from core.engine.trust_region import highest_in_ball, krylov_space
 from core.results.categories import graph_category
 from core.results.charts import ATTACK_LOSS, ATTACK_SUCCESS, Point
@@ -27,6 +27,8 @@ from core.spec.workloads import Adversarial
 FURTHER = "further steps"
 
 Readings = dict[str, torch.Tensor]
+InputsLoss = Callable[[torch.Tensor], torch.Tensor]
+"""Without axes; of the inputs."""
 
 
 class Attack(NamedTuple):
@@ -118,11 +120,11 @@ def follow(problem: Problem) -> Iterator[Point]:
 
 def _judged_in_parts(problem: Problem, x: torch.Tensor) -> Judgement:
     """Loss and right answers for all inputs."""
-    found = Judgements(Silent())
-    for part in parts(problem, Silent()):
+    found = Judgements(SILENT)
+    for part in parts(problem, SILENT):
         mine = part.problem.data
         assert isinstance(mine, Batch)
-        found.add(judged(part.problem, mine, x[part.rows], Silent()), part)
+        found.add(judged(part.problem, mine, x[part.rows], SILENT), part)
     return found.all
 
 
@@ -130,7 +132,7 @@ def _each_in_parts(problem: Problem, workload: Adversarial) -> Iterator[torch.Te
     """The inputs of all parts after each step; between two steps no graph is kept."""
     ways = [
         _EACH[workload.method](part.problem, part.problem.data, workload)
-        for part in parts(problem, Silent())
+        for part in parts(problem, SILENT)
         if isinstance(part.problem.data, Batch)
     ]
     for each in zip(*ways, strict=True):
@@ -168,19 +170,20 @@ def _success(before: Judgement, after: Judgement) -> Readings:
 
 
 def _by_signs(problem: Problem, data: Batch, workload: Adversarial, recorder: Recorder) -> Attack:
-    x = _signed_step(problem, data, workload, data.x, recorder, "step 1: ")
+    x = _signed_step(_loss(problem, data, recorder), data, workload, data.x, recorder, "step 1: ")
     further = len(problem.units(workload.steps)) - 1
     if further:
         with recorder.phase(FURTHER):
             inner = within(recorder)
+            loss = _loss(problem, data, inner)
             for _ in range(further):
-                x = _signed_step(problem, data, workload, x, inner, "")
+                x = _signed_step(loss, data, workload, x, inner, "")
             recorder.result((x,))
     return Attack(x.detach(), {})
 
 
 def _signed_step(
-    problem: Problem,
+    loss: InputsLoss,
     data: Batch,
     workload: Adversarial,
     x: torch.Tensor,
@@ -190,7 +193,7 @@ def _signed_step(
     """The inputs after one more step, which require grad.
 
     Args:
-        problem: lends its network.
+        loss: what the steps climb.
         data: the inputs that the box is around, and their targets.
         workload: size and number of the steps.
         x: where the step begins.
@@ -199,12 +202,12 @@ def _signed_step(
     """
     with recorder.phase(f"{prefix}forward"):
         recorder.born("activations")
-        loss = _loss(problem, data, x, recorder)
-        recorder.result((loss,))
+        value = loss(x)
+        recorder.result((value,))
     with recorder.phase(f"{prefix}gradient"):
         recorder.born("gradients")
-        (gradient,) = gradients_of((loss,), (x,), create_graph=False)
-        del loss
+        (gradient,) = gradients_of((value,), (x,), create_graph=False)
+        del value
         with torch.no_grad():
             recorder.born("data")
             change = torch.sub(x, data.x)
@@ -222,7 +225,7 @@ def _by_curvature(
 ) -> Attack:
     with recorder.phase("forward"):
         recorder.born("activations")
-        loss = _loss(problem, data, data.x, recorder)
+        loss = _loss(problem, data, recorder)(data.x)
         recorder.result((loss,))
     with recorder.phase("gradient 1"):
         recorder.born(graph_category(1))
@@ -260,16 +263,16 @@ _METHODS: dict[str, Callable[[Problem, Batch, Adversarial, Recorder], Attack]] =
 
 
 def _each_step(problem: Problem, data: Batch, workload: Adversarial) -> Iterator[torch.Tensor]:
-    x = data.x
+    x, loss = data.x, _loss(problem, data, SILENT)
     for _ in range(workload.steps):
-        x = _signed_step(problem, data, workload, x, Silent(), "")
+        x = _signed_step(loss, data, workload, x, SILENT, "")
         yield x.detach()
 
 
 def _each_space(problem: Problem, data: Batch, workload: Adversarial) -> Iterator[torch.Tensor]:
     for steps in range(1, workload.steps + 1):
         fewer = workload.model_copy(update={"steps": steps})
-        yield _by_curvature(problem, data, fewer, Silent()).x
+        yield _by_curvature(problem, data, fewer, SILENT).x
 
 
 _EACH: dict[str, Callable[[Problem, Batch, Adversarial], Iterator[torch.Tensor]]] = {
@@ -278,11 +281,17 @@ _EACH: dict[str, Callable[[Problem, Batch, Adversarial], Iterator[torch.Tensor]]
 }
 
 
-def _loss(problem: Problem, data: Batch, x: torch.Tensor, recorder: Recorder) -> torch.Tensor:
+def _loss(problem: Problem, data: Batch, recorder: Recorder) -> InputsLoss:
     """The same function of the inputs each time."""
-    if problem.is_random:
-        problem.same_random_numbers()
-    return problem.loss(problem.parameters, x, data.y, recorder, update_statistics=False)
+    by_all = problem.loss_of(None, data.y, recorder, update_statistics=False)
+    weights, is_random = tuple(problem.parameters.values()), problem.is_random
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        if is_random:
+            problem.same_random_numbers()
+        return by_all((*weights, x))
+
+    return loss
 
 
 def _rows(gradients: Gradients, x: torch.Tensor) -> torch.Tensor:

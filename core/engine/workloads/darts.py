@@ -17,7 +17,8 @@ from core.engine.computed import Computed, computed
 from core.engine.data import Halves
 from core.engine.gradients import Derivative, Gradients, derive, gradients_of
 from core.engine.problem import Problem
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder, is_deaf
+from core.engine.straight import WeightsLoss
 from core.results.categories import graph_category
 from core.results.charts import ARCHITECTURE, SEARCH, Point
 from core.spec.layers import ALPHA
@@ -247,26 +248,40 @@ def _parted(
 
 def _losses(problem: Problem, recorder: Recorder) -> Losses:
     """The problem's loss on both halves of its examples."""
+    if is_deaf(recorder) and "losses" in problem.kept:
+        each: tuple[WeightsLoss, ...] = problem.kept["losses"]
+    else:
+        each = _each_loss(problem, recorder)
+    if is_deaf(recorder):
+        problem.kept["losses"] = each
+    train, train_again, validation = each
+
+    def again(weights: Weights, alphas: Weights) -> torch.Tensor:
+        problem.same_random_numbers()
+        return train_again((*weights, *alphas))
+
+    return Losses(
+        train=lambda weights, alphas: train((*weights, *alphas)),
+        again=again,
+        validation=lambda weights, alphas: validation((*weights, *alphas)),
+    )
+
+
+def _each_loss(problem: Problem, recorder: Recorder) -> tuple[WeightsLoss, ...]:
+    """The training loss, the same again, and the validation loss, of weights and alphas."""
     data, workload = problem.data, problem.spec.workload
     assert isinstance(data, Halves)
     assert isinstance(workload, Darts)
     names = [name for part in _parted(problem.parameters) for name in part]
-
-    def loss(x: torch.Tensor, y: torch.Tensor, update_statistics: bool) -> Loss:
-        found = problem.loss_of(x, y, recorder, names=names, update_statistics=update_statistics)
-        return lambda weights, alphas: found((*weights, *alphas))
-
-    train_again = loss(data.train_x, data.train_y, False)
-
-    def again(weights: Weights, alphas: Weights) -> torch.Tensor:
-        problem.same_random_numbers()
-        return train_again(weights, alphas)
-
-    return Losses(
-        train=loss(data.train_x, data.train_y, True),
-        again=again,
-        # One pass through the initial weights leaves its trace, as in training.
-        validation=loss(data.validation_x, data.validation_y, workload.order == 1),
+    # One pass through the initial weights leaves its trace, as in training.
+    of = [
+        (data.train_x, data.train_y, True),
+        (data.train_x, data.train_y, False),
+        (data.validation_x, data.validation_y, workload.order == 1),
+    ]
+    return tuple(
+        problem.loss_of(x, y, recorder, names=names, update_statistics=update_statistics)
+        for x, y, update_statistics in of
     )
 
 
@@ -299,7 +314,7 @@ def _search(problem: Problem, workload: Darts) -> Iterator[Point]:
         yield from _shares(problem, alphas, step)
         state = replace(_seeded(problem, step), parameters=parameters, buffers=buffers)
         state.same_random_numbers()
-        outcome = compute(state, Silent())
+        outcome = compute(state, SILENT)
         for name, alpha in alphas.items():
             alpha.grad = outcome.result[name]
         optimizer.step()
@@ -325,7 +340,7 @@ def _descend(
 ) -> float:
     """Moves the weights one step; returns the training loss before it."""
     leaves = tuple(weights.values())
-    loss = _losses(state, Silent()).train(leaves, _constant(tuple(alphas.values())))
+    loss = _losses(state, SILENT).train(leaves, _constant(tuple(alphas.values())))
     gradients = gradients_of((loss,), leaves, create_graph=False)
     with torch.no_grad():
         for weight, gradient in zip(leaves, gradients, strict=True):

@@ -11,7 +11,7 @@ from core.engine.computed import Computed, zeros_warning
 from core.engine.own_tensors import probes
 from core.engine.parts import Part, Total, parts
 from core.engine.problem import Problem
-from core.engine.recorder import Recorder, Silent, within
+from core.engine.recorder import SILENT, Recorder, within
 from core.engine.workloads.hvp import Multiply, kept_gradient, reverse_over_reverse
 from core.results.charts import TRACE, Point
 from core.spec.workloads import HutchinsonTrace
@@ -99,22 +99,22 @@ def _samples(problem: Problem, count: int) -> Iterator[float]:
     weights = tuple(problem.parameters.values())
 
     def each(part: Part) -> Iterator[float]:
-        multiply = reverse_over_reverse(part.problem, Silent())
+        multiply = reverse_over_reverse(part.problem, SILENT)
         drawn = probes(problem.spec, weights)
         for number in range(1, count + 1):
             yield part.share * _sample(next(drawn), multiply, number == count)
 
     if not problem.parts:
-        yield from each(next(parts(problem, Silent())))
+        yield from each(next(parts(problem, SILENT)))
         return
     totals = [0.0] * count
-    for part in parts(problem, Silent()):
+    for part in parts(problem, SILENT):
         totals = [total + found for total, found in zip(totals, each(part), strict=True)]
     yield from totals
 
 
 def _sample(probe: list[torch.Tensor], multiply: Multiply, is_last: bool) -> float:
-    product = multiply(probe, Silent(), is_last)
+    product = multiply(probe, SILENT, is_last)
     return sum(
         float((left * right).sum())
         for left, right in zip(probe, product.by_weight, strict=True)
@@ -125,7 +125,7 @@ def _sample(probe: list[torch.Tensor], multiply: Multiply, is_last: bool) -> flo
 def exact_trace(problem: Problem) -> float:
     """The sum of the Hessian's diagonal, a gradient for each of its entries."""
     weights = tuple(problem.parameters.values())
-    gradients, _ = kept_gradient(problem, Silent())
+    gradients, _ = kept_gradient(problem, SILENT)
     total = 0.0
     for weight, gradient in zip(weights, gradients, strict=True):
         if gradient is None or not gradient.requires_grad:

@@ -114,13 +114,29 @@ def reverse_over_reverse(problem: Problem, recorder: Recorder) -> Multiply:
     """The gradient of gradient·v; the graph of the gradient is kept until the last vector."""
     wrt = tuple(problem.parameters.values())
     gradients, value = kept_gradient(problem, recorder)
+    curved = {
+        position: gradient
+        for position, gradient in enumerate(gradients)
+        if gradient is not None and gradient.requires_grad
+    }
+    positions, outputs, axes = tuple(curved), tuple(curved.values()), wrt[0].ndim
 
     def multiply(vector: Vectors, recorder: Recorder, is_last: bool) -> Product:
         with recorder.phase("gradient 2"):
             recorder.born("gradients")
-            batched = vector[0].ndim > wrt[0].ndim
-            product = _along(gradients, wrt, vector, keep=not is_last, batched=batched)
-            _heard(recorder, product)
+            product: Gradients = (None,) * len(gradients)
+            if outputs:
+                product = torch.autograd.grad(
+                    outputs,
+                    wrt,
+                    [vector[position] for position in positions],
+                    retain_graph=not is_last,
+                    allow_unused=True,
+                    is_grads_batched=vector[0].ndim > axes,
+                )
+            present = tuple(filter(is_known, product))
+            recorder.hold("gradients", present)
+            recorder.result(present)
         return Product(product, value)
 
     return multiply
@@ -257,37 +273,6 @@ def _loss_at(
     # without a trace in the running statistics.
     problem.same_random_numbers()
     return problem.loss(weights, data.x, data.y, recorder, update_statistics=False)
-
-
-def _along(
-    gradients: Gradients,
-    wrt: Sequence[torch.Tensor],
-    vector: Vectors,
-    *,
-    keep: bool,
-    batched: bool = False,
-) -> Gradients:
-    """The gradient of gradient·v.
-
-    Args:
-        gradients: with their graph.
-        wrt: what they were taken by.
-        vector: a part for each of them.
-        keep: whether the graph is needed again.
-        batched: whether the parts have an axis of vectors in front.
-    """
-    pairs = [
-        (gradient, part)
-        for gradient, part in zip(gradients, vector, strict=True)
-        if gradient is not None and gradient.requires_grad
-    ]
-    if not pairs:
-        return (None,) * len(wrt)
-    outputs, parts = zip(*pairs, strict=True)
-    product: Gradients = torch.autograd.grad(
-        outputs, wrt, parts, retain_graph=keep, allow_unused=True, is_grads_batched=batched
-    )
-    return product
 
 
 def _length(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -12,7 +12,7 @@ from core.engine.inner_loop import INNER_STEPS, SupportLoss, Weights, WeightsLos
 from core.engine.losses import Loss
 from core.engine.meta_gradient import Learner, Task, meta_gradient
 from core.engine.problem import Problem, Shown
-from core.engine.recorder import Recorder, Silent, is_deaf
+from core.engine.recorder import SILENT, Recorder, is_deaf
 from core.engine.stack import Stack
 from core.spec.model import StackModel
 from core.spec.workloads import Maml, head_of
@@ -33,9 +33,9 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         recorder: hears of the phases.
         heard: told of the iterations of conjugate gradients.
     """
-    kept: Learner | None = problem.kept.get("learner")
-    if kept is not None and kept.recorder is recorder and heard is None:
-        return kept
+    known: dict[Recorder, Learner] = problem.kept.setdefault("learners", {})
+    if heard is None and recorder in known:
+        return known[recorder]
     workload = problem.spec.workload
     assert isinstance(workload, Maml)
     learner = Learner(
@@ -48,7 +48,7 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         heard=heard,
     )
     if heard is None and is_deaf(recorder):  # others hold what they have heard
-        problem.kept["learner"] = learner
+        known[recorder] = learner
     return learner
 
 
@@ -63,7 +63,7 @@ def tasks_of(problem: Problem, recorder: Recorder, judged: Shown | None = None) 
     if judged is not None or not is_deaf(recorder):
         return _tasks(problem, recorder, judged)
     if "tasks" not in problem.kept:
-        problem.kept["tasks"] = _tasks(problem, Silent(), None)
+        problem.kept["tasks"] = _tasks(problem, SILENT, None)
     tasks: list[Task] = problem.kept["tasks"]
     return tasks
 
@@ -110,35 +110,30 @@ def _task_of_a_head(
     assert isinstance(problem.stack, Stack)
     first, layers = _head(problem), len(problem.spec.model.layers)
     body, head = problem.stack.part(range(first)), problem.stack.part(range(first, layers))
-    names, buffers, criterion = tuple(problem.parameters), problem.buffers, problem.criterion
-    staying = _staying(problem)
-
-    def features(weights: Weights, x: torch.Tensor) -> torch.Tensor:
-        own = dict(zip(names[:staying], weights, strict=True))
-        return body.forward(own, buffers, x, recorder)
-
-    def output(weights: Weights, x: torch.Tensor, update_statistics: bool) -> torch.Tensor:
-        own = dict(zip(names[staying:], weights, strict=True))
-        return head.forward(own, buffers, x, recorder, update_statistics=update_statistics)
+    staying, names, buffers = _staying(problem), tuple(problem.parameters), problem.buffers
+    features = body.segment_of(names[:staying], buffers, recorder)
+    scores = head.segment_of(names[staying:], buffers, recorder)
 
     def loss(update_statistics: bool) -> WeightsLoss:
-        return lambda tensors: head.loss(
-            dict(zip(names[staying:], tensors[:-1], strict=True)),
-            buffers,
-            tensors[-1],
-            support_y,
-            criterion,
-            recorder,
-            update_statistics=update_statistics,
+        return problem.cast(
+            head.loss_of(
+                names[staying:],
+                None,
+                support_y,
+                problem.criterion,
+                buffers,
+                recorder,
+                update_statistics=update_statistics,
+            )
         )
 
     def whole(weights: Weights) -> torch.Tensor:
-        return output(weights[staying:], features(weights[:staying], query_x), True)
+        return scores(features(query_x, *weights[:staying]), *weights[staying:])
 
     return Task(
-        SupportLoss(problem.cast(loss(True)), problem.cast(loss(False)), head.random),
-        problem.cast(_query_loss(criterion, judged, whole, query_y)),
-        features=problem.cast(lambda weights: features(weights, support_x)),
+        SupportLoss(loss(True), loss(False), head.random),
+        problem.cast(_query_loss(problem.criterion, judged, whole, query_y)),
+        features=problem.cast(lambda weights: features(support_x, *weights)),
     )
 
 

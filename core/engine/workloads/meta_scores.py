@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from core.engine.problem import Problem
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads.maml import learner_of, tasks_of
 from core.spec.workloads import Maml
 
@@ -77,7 +77,7 @@ def paths(problem: Problem, steps: int, *, ends: bool = False) -> Iterator[tuple
         update={"workload": workload.model_copy(update={"order": order})}
     )
     buffers = {name: buffer.clone() for name, buffer in problem.buffers.items()}
-    state, silent = replace(problem, spec=spec, buffers=buffers), Silent()
+    state, silent = replace(problem, spec=spec, buffers=buffers), SILENT
     problem.same_random_numbers()
     learner, shown = learner_of(state, silent), Shown.of(problem)
     for task in tasks_of(state, silent, shown):

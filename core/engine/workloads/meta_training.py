@@ -12,7 +12,7 @@ from core.engine.computed import computed
 from core.engine.data import Tasks, draw_tasks
 from core.engine.meta_gradient import meta_gradient
 from core.engine.problem import Problem
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads.held_out import compared
 from core.engine.workloads.maml import learner_of, tasks_of
 from core.engine.workloads.meta_scores import Score, Shown, mean_score, paths
@@ -105,7 +105,7 @@ class Training:
 
     def apart(self, tasks: Tasks) -> Score:
         """A step along the meta-gradient; the score is that before it, of adapted weights."""
-        state, silent, shown = self.state(tasks), Silent(), Shown.of(self.problem)
+        state, silent, shown = self.state(tasks), SILENT, Shown.of(self.problem)
         derivative = meta_gradient(learner_of(state, silent), tasks_of(state, silent, shown))
         self._move(computed(derivative, self.parameters, META_GRADIENT).result)
         return Score(derivative.loss.item(), shown.mean)
@@ -114,7 +114,7 @@ class Training:
         """A step down the loss of all examples of all tasks, to none of which it adapts."""
         x = torch.cat([tasks.support_x, tasks.query_x], 1).flatten(0, 1)
         y = torch.cat([tasks.support_y, tasks.query_y], 1).flatten(0, 1)
-        loss = self.state(tasks).loss(self.parameters, x, y, Silent())
+        loss = self.state(tasks).loss(self.parameters, x, y, SILENT)
         gradients = torch.autograd.grad(
             loss, list(self.parameters.values()), allow_unused=True, materialize_grads=True
         )
@@ -138,7 +138,7 @@ def cg_residual(problem: Problem) -> float:
             last.append(residual.item())
 
     buffers = {name: buffer.clone() for name, buffer in problem.buffers.items()}
-    state, silent = replace(problem, buffers=buffers), Silent()
+    state, silent = replace(problem, buffers=buffers), SILENT
     problem.same_random_numbers()
     meta_gradient(learner_of(state, silent, heard), tasks_of(state, silent))
     return max(last)

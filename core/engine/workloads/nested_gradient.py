@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import torch
 
@@ -12,7 +12,7 @@ from core.engine.data import Batch
 from core.engine.gradients import Derivative, derive
 from core.engine.parts import ByRows, Total, parts
 from core.engine.problem import Problem
-from core.engine.recorder import Recorder
+from core.engine.recorder import Recorder, is_deaf
 from core.spec.workloads import NestedGradient
 
 
@@ -33,12 +33,22 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
 
 def _differentiated(problem: Problem, workload: NestedGradient, recorder: Recorder) -> Derivative:
     """The nested gradient of a batch that is not cut, or of one part."""
-    data, parameters = problem.data, problem.parameters
+    data = problem.data
     assert isinstance(data, Batch)
-    wrt = (data.x,) if workload.wrt == "inputs" else tuple(parameters.values())
-    return nested_gradients(
-        lambda: problem.loss(parameters, data.x, data.y, recorder), wrt, workload.order, recorder
-    )
+    wrt = (data.x,) if workload.wrt == "inputs" else tuple(problem.parameters.values())
+    return nested_gradients(_loss(problem, data, recorder), wrt, workload.order, recorder)
+
+
+def _loss(problem: Problem, data: Batch, recorder: Recorder) -> Callable[[], torch.Tensor]:
+    """The loss of the batch, made once for those who hear nothing of it."""
+    if is_deaf(recorder) and "loss" in problem.kept:
+        kept: Callable[[], torch.Tensor] = problem.kept["loss"]
+        return kept
+    weights = tuple(problem.parameters.values())
+    loss = partial(problem.loss_of(data.x, data.y, recorder), weights)
+    if is_deaf(recorder):
+        problem.kept["loss"] = loss
+    return loss
 
 
 def nested_gradients(

@@ -21,7 +21,7 @@ from core.engine.descent import METHODS, RIVALS, Method, descend
 from core.engine.gradients import gradients_of
 from core.engine.parts import Part, Total, parts
 from core.engine.problem import Problem
-from core.engine.recorder import Recorder, Silent, prefixed, within
+from core.engine.recorder import SILENT, Recorder, prefixed, within
 from core.results.categories import graph_category
 from core.results.charts import LOSS_BY_ITERATION, LOSS_BY_SECONDS, RESIDUAL, Point
 from core.spec.workloads import Newton
@@ -362,7 +362,7 @@ def follow(problem: Problem) -> Iterator[Point]:
     title = _TITLES[workload.method]
     for number in range(1, workload.steps + 1):
         began = time.perf_counter()
-        weights, _ = step(problem, weights, Silent(), found, "")
+        weights, _ = step(problem, weights, SILENT, found, "")
         elapsed = time.perf_counter() - began
         if number == 1:
             for iteration, residual in enumerate(sum(found.residuals, ()), start=1):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.correctness.check import same_random_numbers_afterwards
 from core.measure.correctness.checks.comparison import relative
@@ -102,7 +102,7 @@ def _readings(
 
 def _computed(spec: RunSpec, device: torch.device) -> Found:
     problem = prepare(spec, device, trained=False)
-    result = compute(problem, Silent()).result
+    result = compute(problem, SILENT).result
     return {name: tensor.detach().to_dense().double() for name, tensor in result.items()}
 
 

@@ -29,7 +29,7 @@ from core.engine.compiling.toolchain import what_is_missing
 from core.engine.layers import forward
 from core.engine.losses import loss_of
 from core.engine.problem import DTYPES, prepare
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder, Silent
 from core.engine.user_file import UserFileError
 from core.engine.user_trial import completed
 from core.engine.workloads.nested_gradient import nested_gradients
@@ -145,7 +145,7 @@ def _of_own_model(spec: RunSpec, use: Use) -> Iterator[Finding]:
     operations = Operations()
     failure = _failure_of(lambda: _own_part(known, operations), 0, operations)
     if failure is None:
-        failure = _failure_of(lambda: _own_part(known, Silent()), use.order)
+        failure = _failure_of(lambda: _own_part(known, SILENT), use.order)
     kinds = [row.layer.kind for row in known.model.trace()]
     found = findings_for(operations.seen, use, kinds)
     yield from found
@@ -282,7 +282,7 @@ def _differentiates(small: Callable[[], Part], order: int) -> bool:
     """Fake tensors take 0.1 ms an operation; computing a few numbers takes a tenth of that."""
     with torch.random.fork_rng(devices=[]):
         try:
-            _differentiate(small(), order, Silent())
+            _differentiate(small(), order, SILENT)
         except Exception:  # asked again with fake tensors, whose answer counts
             return False
     return True

@@ -15,7 +15,7 @@ import torch
 from typing_extensions import override
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.correctness.checks.reduced import reduced
 from core.measure.memory.calls import Call, call_of, only_shows
@@ -103,7 +103,7 @@ def _counted(problem: Problem) -> Counter[Call]:
     problem.reset()
     counting = _Counting()
     with counting:
-        compute(problem, Silent())
+        compute(problem, SILENT)
     return counting.calls
 
 
@@ -112,7 +112,7 @@ def _usual(problem: Problem) -> float:
     while not _are_enough(taken):
         problem.reset()
         watch = OwnTime(problem.device)
-        computed = compute(problem, Silent())
+        computed = compute(problem, SILENT)
         taken.append(watch.stop())
         del computed
     # A busy machine interrupts whatever takes longer than its time slice: half of these, or more.

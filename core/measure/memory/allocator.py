@@ -17,7 +17,7 @@ import torch
 from torch.autograd.profiler import profile, record_function
 from typing_extensions import override
 
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder, Silent
 
 _MARK = "hogui phase "
 
@@ -52,7 +52,7 @@ def allocator_peak(
         # The first products and convolutions of a thread take workspaces that stay for good, and
         # blocks left over from other passes are larger than what is put into them: neither counts.
         reset()
-        compute(Silent())
+        compute(SILENT)
         reset()
         gc.collect()
         return _from_statistics(device, compute)

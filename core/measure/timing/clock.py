@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from core.engine.recorder import Recorder
+from core.engine.recorder import SILENT, Recorder
 from core.measure.timing.stopwatch import (
     ClockJumped,
     CpuStopwatch,
@@ -36,6 +36,13 @@ WARM_UP_S = 0.05
 FEWEST_OF_WARM_UP = 9
 STILL_FASTER = 0.98
 
+PHASES_EVERY = 4
+"""Of how many repetitions one is marked, where the marks would show in its time."""
+MARK_S = 5e-6
+"""What marking a phase takes: 3 µs, and more where the kernels have left the caches cold."""
+MARKS_SHOW = 0.001
+"""The share of a repetition's time that its marks may take."""
+
 
 @dataclass(frozen=True)
 class Timed:
@@ -43,6 +50,8 @@ class Timed:
 
     Attributes:
         index: counts from 0 within its pass.
+        phases: those of this repetition, or of another just before it where marking them would show
+            in the time of this one; none after most of these.
         about: how many there will be, None while unknown.
         left_s: estimate of the time left in the pass.
     """
@@ -78,7 +87,15 @@ class Clock:
         on_cpu = self.device.type == "cpu"
         return CpuStopwatch(self.now) if on_cpu else EventStopwatch(self.device, self.now)
 
-    def once(self) -> tuple[float, tuple[PhaseTime, ...]]:
+    def once(self) -> float:
+        """Seconds of one repetition, of which nobody hears anything."""
+        return self._timed(SILENT)[0]
+
+    def with_phases(self) -> tuple[float, tuple[PhaseTime, ...]]:
+        """Seconds of one repetition and of its phases; marking them takes time too."""
+        return self._timed(self._watch)
+
+    def _timed(self, recorder: Recorder) -> tuple[float, tuple[PhaseTime, ...]]:
         """One repetition with the garbage collector off."""
         self.reset()
         since = self.witnesses.read()
@@ -87,7 +104,7 @@ class Clock:
         try:
             watch = self._watch
             watch.begin()
-            computed = self.compute(watch)
+            computed = self.compute(recorder)
             timed = watch.stop()
             del computed
         finally:
@@ -101,9 +118,9 @@ class Clock:
         began, seconds = self.now(), list[float]()
         most = MOST if wanted == "auto" else wanted
         while len(seconds) < most:
-            taken, phases = self.once()
+            taken = self.once()
             seconds.append(taken)
-            yield Timed(len(seconds) - 1, taken, phases, None if wanted == "auto" else wanted, None)
+            yield Timed(len(seconds) - 1, taken, (), None if wanted == "auto" else wanted, None)
             elapsed = self.now() - began
             warm = elapsed > WARM_UP_S and no_longer_faster(seconds)
             if wanted == "auto" and (warm or elapsed > budget_s * WARM_UP_SHARE):
@@ -111,9 +128,14 @@ class Clock:
 
     def repeat(self, wanted: int | Literal["auto"], budget_s: float) -> Iterator[Timed]:
         """Timed repetitions; automatic ones end when the median is known well enough, or late."""
-        began, seconds, look = self.now(), list[float](), FEWEST
+        began, seconds, look, show = self.now(), list[float](), FEWEST, False
         while not _over(len(seconds), wanted, self.now() - began, budget_s):
-            taken, phases = self.once()
+            taken, phases = 0.0, tuple[PhaseTime, ...]()
+            if not show or len(seconds) % PHASES_EVERY == 0:
+                taken, phases = self.with_phases()
+                show = len(phases) * MARK_S > MARKS_SHOW * taken
+            if show:
+                taken = self.once()
             seconds.append(taken)
             elapsed = self.now() - began
             about = _about(seconds, wanted, elapsed, budget_s)

@@ -78,10 +78,10 @@ def take_turns(a: Clock, b: Clock, budget_s: float = BUDGET_S) -> Iterator[Inter
 
 def _pairs(a: Clock, b: Clock) -> Iterator[tuple[float, float]]:
     while True:
-        first = a.once()[0]
-        yield first, b.once()[0]
-        second = b.once()[0]
-        yield a.once()[0], second
+        first = a.once()
+        yield first, b.once()
+        second = b.once()
+        yield a.once(), second
 
 
 def _is_over(a: list[float], b: list[float], left_s: float) -> bool:

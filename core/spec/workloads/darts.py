@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import ClassVar, Final, Literal
 
 from typing_extensions import override
@@ -179,6 +180,7 @@ class Darts(WorkloadSpec):
         return 2
 
 
+@cache
 def is_choice(name: str) -> bool:
     """Whether a parameter of this name weighs candidates."""
     return name.rpartition(".")[2] == ALPHA

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.correctness.checks.comparison import Comparison, distance, largest, relative
 from core.measure.correctness.checks.directions import Judgement
@@ -251,7 +251,7 @@ class Checking:
 
 def _engine(problem: Problem) -> tuple[Found, float]:
     problem.reset()
-    computed = compute(problem, Silent())
+    computed = compute(problem, SILENT)
     dense = {
         name: (tensor.to_dense() if tensor.is_sparse else tensor).detach()
         for name, tensor in computed.result.items()

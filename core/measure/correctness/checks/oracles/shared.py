@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.engine.problem import Problem
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.measure.correctness.checks.network import LOSSES, Tensors, output_of
 from core.spec.python_model import PythonModel
 
@@ -20,7 +20,7 @@ def loss(
     spec = problem.spec
     if isinstance(spec.model, PythonModel):
         # Nobody else knows what the user's module computes; differences judge its derivatives.
-        return problem.loss(parameters, x, y, Silent(), update_statistics=False)
+        return problem.loss(parameters, x, y, SILENT, update_statistics=False)
     return LOSSES[spec.loss](output_of(spec.model, parameters, x, part), y)
 
 
