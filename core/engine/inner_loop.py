@@ -37,12 +37,14 @@ class SupportLoss:
         first: the loss.
         again: the same value without side effects, for computing a step once more.
         random: whether it draws random numbers.
+        closed: whether it is known to depend on no other tensor that requires grad.
         beside: further arguments, which no step changes and gradients may lead through.
     """
 
     first: WeightsLoss
     again: WeightsLoss
     random: bool = False
+    closed: bool = False
     beside: Weights = ()
 
 
@@ -55,7 +57,7 @@ def detached_step(loss: SupportLoss, weights: Weights, rate: float, recorder: Re
     gradients = _gradients(loss.first, weights, loss.beside, recorder, graph=False)
     with torch.no_grad():
         stepped = _stepped(weights, gradients, rate, recorder)
-    return tuple([weight.detach().requires_grad_() for weight in stepped])
+    return _leaves(stepped, weights)
 
 
 def proximal_step(start: Weights, regularisation: float) -> InnerStep:
@@ -74,9 +76,19 @@ def proximal_step(start: Weights, regularisation: float) -> InnerStep:
             for new, weight, origin in zip(stepped, weights, start, strict=True):
                 if new is not weight:
                     new.add_(weight - origin, alpha=-rate * regularisation)
-        return tuple([weight.detach().requires_grad_() for weight in stepped])
+        return _leaves(stepped, weights)
 
     return step
+
+
+def _leaves(stepped: Weights, weights: Weights) -> Weights:
+    """New weights without a graph as leaves; one that did not move is not the old one."""
+    return tuple(
+        [
+            (new.detach() if new is weight else new).requires_grad_()
+            for new, weight in zip(stepped, weights, strict=True)
+        ]
+    )
 
 
 def standard_step(loss: SupportLoss, weights: Weights, rate: float, recorder: Recorder) -> Weights:
@@ -108,7 +120,14 @@ def checkpointed_step(
         gradients = _gradients(value_again, weights, beside, silent, graph=True)
         return _stepped(weights, gradients, rate, silent)
 
-    return rematerialize(first, *weights, *loss.beside, recompute=again, random=loss.random)
+    return rematerialize(
+        first,
+        *weights,
+        *loss.beside,
+        recompute=again,
+        random=loss.random,
+        closed=loss.closed,
+    )
 
 
 def saved_gradient_step(
@@ -132,7 +151,14 @@ def saved_gradient_step(
         found = _gradients(value_again, tensors[:count], tensors[count:], SILENT, graph=True)
         return _depending([found[i] for i in present], tensors)
 
-    gradients = rematerialize(first, *weights, *loss.beside, recompute=again, random=loss.random)
+    gradients = rematerialize(
+        first,
+        *weights,
+        *loss.beside,
+        recompute=again,
+        random=loss.random,
+        closed=loss.closed,
+    )
     known = dict(zip(present, gradients, strict=True))
     return _stepped(weights, [known.get(i) for i in range(count)], rate, recorder)
 
@@ -175,20 +201,23 @@ class Descent:
 
         The steps are walked without a graph at first, and again with theirs for each gradient.
         """
-        count, value, value_again, random = len(weights), loss.first, loss.again, loss.random
+        count, value, value_again = len(weights), loss.first, loss.again
+        random, closed = loss.random, loss.closed
         fleeting = replace(self, step=_fleeting_step)
         # Nobody hears the names of phases: without them walks of as many steps are alike.
         silent, unheard = replace(self, recorder=SILENT), ("",) * len(phases)
 
         def first(*tensors: torch.Tensor) -> Weights:
-            once = SupportLoss(value, value_again, random, tensors[count:])
+            once = SupportLoss(value, value_again, random, closed, tensors[count:])
             return fleeting.along(once, tensors[:count], phases)
 
         def again(*tensors: torch.Tensor) -> Weights:
-            more = SupportLoss(value_again, value_again, random, tensors[count:])
+            more = SupportLoss(value_again, value_again, random, closed, tensors[count:])
             return silent.along(more, tensors[:count], unheard)
 
-        return rematerialize(first, *weights, *loss.beside, recompute=again, random=random)
+        return rematerialize(
+            first, *weights, *loss.beside, recompute=again, random=random, closed=closed
+        )
 
 
 def _fleeting_step(loss: SupportLoss, weights: Weights, rate: float, recorder: Recorder) -> Weights:

@@ -135,7 +135,9 @@ class Learner:
                 with torch.no_grad():
                     features = task.features(self.initial[: self.staying])
             self.recorder.result((features,))
-        return SupportLoss(support.first, support.again, support.random, (features,))
+        return SupportLoss(
+            support.first, support.again, support.random, support.closed, (features,)
+        )
 
     def adapted(self, task: Task, names: Names) -> Weights:
         """All weights after the inner steps; before them they are the initial weights."""

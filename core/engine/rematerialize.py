@@ -51,13 +51,15 @@ def rematerialize(
     *tensors: Tensor,
     recompute: Callable[..., Output] | None = None,
     random: bool = False,
+    closed: bool = False,
 ) -> Output:
     """Return ``function(*tensors)``, keeping only ``tensors`` for its gradients of any order.
 
     ``recompute`` stands in for ``function`` in every evaluation after the first, without its side
     effects (say, the update of running statistics). ``random`` makes every evaluation draw the
     same random numbers, on the CPU and on the devices of ``tensors``, and leaves the generators
-    where the first evaluation left them.
+    where the first evaluation left them. ``closed`` says that what the result depends on needs no
+    look, which leads through the whole graph: on no tensor that requires grad besides ``tensors``.
 
     Raises:
         ValueError: the result depends on a tensor that requires grad and is not an argument.
@@ -79,7 +81,7 @@ def rematerialize(
             "rematerialized segments: use torch.autograd.grad."
         )
     if carries_tangents() and any(map(moves, tensors)):
-        return cast(Output, _with_tangents(function, tensors, recompute, random))
+        return cast(Output, _with_tangents(function, tensors, recompute, random, closed))
 
     surroundings = Surroundings.of(tensors, random=random)
 
@@ -91,7 +93,8 @@ def rematerialize(
         with surroundings.autocast_restored():
             returned = function(*inputs)
         outputs = _as_tuple(returned, name)
-        refuse_captured_tensors(function, inputs, outputs)
+        if not closed:
+            refuse_captured_tensors(function, inputs, outputs)
         kinds = [(output.shape, output.dtype) for output in outputs]
         differentiable = [i for i, output in enumerate(outputs) if output.requires_grad]
         is_single = isinstance(returned, Tensor)
@@ -99,12 +102,12 @@ def rematerialize(
 
     values, (kinds, differentiable, is_single) = evaluated(function, tensors, {}, evaluate)
     again = recompute or function
-    is_other = again is not function
+    looks = again is not function and not closed
 
     def evaluate_again(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         with surroundings.restored():
             outputs = _as_tuple(again(*inputs), name)
-        if is_other:
+        if looks:
             refuse_captured_tensors(again, inputs, outputs)
         now = [(output.shape, output.dtype) for output in outputs]
         if now != kinds:
@@ -129,6 +132,7 @@ def _with_tangents(
     tensors: Sequence[Tensor],
     recompute: Callable[..., Any] | None,
     random: bool,
+    closed: bool,
 ) -> Any:
     """A segment of which an input has a tangent, as one of the numbers and the tangents."""
     surroundings = Surroundings.of(tensors, random=random)
@@ -145,7 +149,8 @@ def _with_tangents(
     def evaluate_again(arguments: Sequence[Tensor]) -> tuple[Tensor, ...]:
         with a_level(), surroundings.restored():
             outputs = Moving.of(_as_tuple(again(*apart(arguments).together), name))
-        refuse_captured_tensors(again, arguments, outputs.arguments)
+        if not closed:
+            refuse_captured_tensors(again, arguments, outputs.arguments)
         now = [(output.shape, output.dtype) for output in outputs.arguments]
         if now != kinds:
             raise RuntimeError(_otherwise(name, kinds, now))

@@ -40,7 +40,7 @@ def dropped_always(
     segment: Segment, again: Segment, tensors: Sequence[torch.Tensor], random: bool
 ) -> torch.Tensor:
     """Rematerialization: no order of differentiation keeps more than the segment's inputs."""
-    return rematerialize(segment, *tensors, recompute=again, random=random)
+    return rematerialize(segment, *tensors, recompute=again, random=random, closed=True)
 
 
 STRATEGIES: dict[str, Strategy] = {"torch": dropped_once, "rematerialize": dropped_always}

@@ -94,7 +94,8 @@ def _task(
     support = problem.loss_of(support_x, support_y, recorder)
     again = problem.loss_of(support_x, support_y, recorder, update_statistics=False)
     query = problem.loss_of(query_x, query_y, recorder, shown=judged)
-    return Task(SupportLoss(support, again, problem.stack.random), query)
+    closed = isinstance(problem.stack, Stack)
+    return Task(SupportLoss(support, again, problem.stack.random, closed), query)
 
 
 def _task_of_a_head(
@@ -131,7 +132,7 @@ def _task_of_a_head(
         return scores(features(query_x, *weights[:staying]), *weights[staying:])
 
     return Task(
-        SupportLoss(loss(True), loss(False), head.random),
+        SupportLoss(loss(True), loss(False), head.random, closed=True),
         problem.cast(_query_loss(problem.criterion, judged, whole, query_y)),
         features=problem.cast(lambda weights: features(support_x, *weights)),
     )

@@ -7,15 +7,19 @@ import random
 import statistics
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 
 import core.measure.machine.devices as devices_module
+from core.engine.recorder import SILENT, Recorder
 from core.measure.machine.devices import cpu, devices, resolve
 from core.measure.timing.clock import (
     FEWEST,
     FEWEST_OF_SLOW,
+    MARK_S,
+    PHASES_EVERY,
     WARM_UP_SHARE,
     Clock,
     ClockJumped,
@@ -196,6 +200,52 @@ def test_that_every_repetition_is_told_with_its_phases() -> None:
     timed = list(Movable([1.0, 9.0, 2.0]).clock().repeat(3, 1.0))
     assert [one.seconds for one in timed] == [1.0, 9.0, 2.0]
     assert [one.phases[0].duration_s for one in timed] == [1.0, 9.0, 2.0]
+
+
+@dataclass
+class Marking:
+    """A computation of several phases on a clock that marking a phase moves too, by a second."""
+
+    quiet_s: float
+    phases: int = 3
+    now_s: float = 1000.0
+    marked: list[bool] = field(default_factory=list)
+
+    def clock(self) -> Clock:
+        witnesses = Witnesses(date=lambda: self.now_s, busy=lambda: 0.0)
+        return Clock(CPU, lambda: None, self._compute, lambda: self.now_s, witnesses)
+
+    def _compute(self, recorder: Recorder) -> None:
+        self.marked.append(recorder is not SILENT)
+        for number in range(self.phases):
+            with recorder.phase(f"part {number}"):
+                self.now_s += self.quiet_s / self.phases
+                self.now_s += MARK_S * self.marked[-1]
+
+
+def test_that_marks_of_phases_are_in_no_time_where_they_would_show() -> None:
+    machine = Marking(quiet_s=0.001)
+    timed = list(machine.clock().repeat(2 * PHASES_EVERY, 1.0))
+    seconds = [one.seconds for one in timed]
+    assert seconds == pytest.approx([0.001] * (2 * PHASES_EVERY), rel=1e-6)
+    assert [one.index for one in timed if one.phases] == [0, PHASES_EVERY]
+    once_in_a_while = [True, False, *[False] * (PHASES_EVERY - 1)]
+    assert machine.marked == 2 * once_in_a_while
+    assert [phase.name for phase in timed[0].phases] == ["part 0", "part 1", "part 2"]
+    assert timed[0].phases[2].duration_s == pytest.approx(0.001 / 3 + MARK_S, rel=1e-6)
+
+
+def test_that_a_repetition_that_is_long_beside_its_marks_is_computed_once() -> None:
+    machine = Marking(quiet_s=1.0)
+    timed = list(machine.clock().repeat(5, 1.0))
+    assert all(len(one.phases) == 3 for one in timed)
+    assert machine.marked == [True] * 5
+
+
+def test_that_nobody_hears_a_warm_up() -> None:
+    machine = Marking(quiet_s=0.001)
+    assert not any(one.phases for one in machine.clock().warm_up(5, 1.0))
+    assert machine.marked == [False] * 5
 
 
 def test_that_the_collector_rests_inside_a_repetition_and_the_state_is_reset_before() -> None:
