@@ -41,12 +41,13 @@ def _differentiated(problem: Problem, workload: NestedGradient, recorder: Record
 
 def _loss(problem: Problem, data: Batch, recorder: Recorder) -> Callable[[], torch.Tensor]:
     """The loss of the batch, made once for those who hear nothing of it."""
-    if is_deaf(recorder) and "loss" in problem.kept:
+    deaf = is_deaf(recorder)
+    if deaf and "loss" in problem.kept:
         kept: Callable[[], torch.Tensor] = problem.kept["loss"]
         return kept
     weights = tuple(problem.parameters.values())
     loss = partial(problem.loss_of(data.x, data.y, recorder), weights)
-    if is_deaf(recorder):
+    if deaf:
         problem.kept["loss"] = loss
     return loss
 

@@ -12,12 +12,13 @@ from typing import Literal
 
 import torch
 
-from core.engine.recorder import SILENT, Recorder
+from core.engine.recorder import Recorder
 from core.measure.timing.stopwatch import (
     ClockJumped,
     CpuStopwatch,
     EventStopwatch,
     PhaseTime,
+    TimedBy,
     Witnesses,
 )
 from core.results.statistics import MOST_REPETITIONS, STABLE_HALF_WIDTH, half_width
@@ -89,24 +90,20 @@ class Clock:
 
     def once(self) -> float:
         """Seconds of one repetition, of which nobody hears anything."""
-        return self._timed(SILENT)[0]
+        return self._timed(self._watch.of)[0]
 
     def with_phases(self) -> tuple[float, tuple[PhaseTime, ...]]:
         """Seconds of one repetition and of its phases; marking them takes time too."""
-        return self._timed(self._watch)
+        return self._timed(self._watch.with_phases)
 
-    def _timed(self, recorder: Recorder) -> tuple[float, tuple[PhaseTime, ...]]:
+    def _timed(self, timed_by: TimedBy) -> tuple[float, tuple[PhaseTime, ...]]:
         """One repetition with the garbage collector off."""
         self.reset()
         since = self.witnesses.read()
         enabled = gc.isenabled()
         gc.disable()
         try:
-            watch = self._watch
-            watch.begin()
-            computed = self.compute(recorder)
-            timed = watch.stop()
-            del computed
+            timed = timed_by(self.compute)
         finally:
             if enabled:
                 gc.enable()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from typing_extensions import override
 
-from core.engine.recorder import Silent, ignored
+from core.engine.recorder import SILENT, Recorder, Silent, ignored
 
 _TOLERANCE_S = 10.0
 """Clocks of different kinds may disagree by this, and by ``_DRIFT`` of the time: the date may be
@@ -35,6 +35,12 @@ class PhaseTime:
     name: str
     start_s: float
     duration_s: float
+
+
+Timed = tuple[float, tuple[PhaseTime, ...]]
+"""Seconds of a repetition, and its phases as far as they were marked."""
+Compute = Callable[[Recorder], object]
+TimedBy = Callable[[Compute], Timed]
 
 
 def _date_s() -> float:
@@ -90,18 +96,33 @@ class Witnesses:
 
 class CpuStopwatch(Silent):
     """Reads the clock at phase borders, of one repetition after the other: a workload keeps what it
-    has made for the same recorder."""
+    has made for the same recorder. What was computed is let go of when the time has been taken."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._phases: list[tuple[str, float, float]] = []
         self._name, self._began = "", 0.0
-        self._start = 0.0
 
-    def begin(self) -> None:
-        """A repetition begins now."""
+    def of(self, compute: Compute) -> Timed:
+        """A repetition of which nobody hears."""
+        now = self._now
+        start = now()
+        computed = compute(SILENT)
+        seconds = now() - start
+        del computed
+        return seconds, ()
+
+    def with_phases(self, compute: Compute) -> Timed:
+        """A repetition and its phases."""
         self._phases = []
-        self._start = self._now()
+        now = self._now
+        start = now()
+        computed = compute(self)
+        seconds = now() - start
+        del computed
+        return seconds, tuple(
+            PhaseTime(name, begin - start, end - begin) for name, begin, end in self._phases
+        )
 
     @override
     def phase(self, name: str) -> Self:
@@ -120,13 +141,6 @@ class CpuStopwatch(Silent):
     def __exit__(self, *_: object) -> None:
         self._phases.append((self._name, self._began, self._now()))
 
-    def stop(self) -> tuple[float, tuple[PhaseTime, ...]]:
-        """Seconds since it began, and the phases."""
-        seconds = self._now() - self._start
-        return seconds, tuple(
-            PhaseTime(name, start - self._start, end - start) for name, start, end in self._phases
-        )
-
 
 class EventStopwatch(Silent):
     """Lets an accelerator stamp the phase borders itself, so that nothing waits in between."""
@@ -135,12 +149,33 @@ class EventStopwatch(Silent):
         self._device, self._now = device, now
         self._phases: list[tuple[str, torch.Event, torch.Event]] = []
 
-    def begin(self) -> None:
-        """A repetition begins now."""
+    def of(self, compute: Compute) -> Timed:
+        """A repetition of which nobody hears, until the device is done with it."""
+        return self._seconds(compute, SILENT), ()
+
+    def with_phases(self, compute: Compute) -> Timed:
+        """A repetition until the device is done with it, and its phases."""
         self._phases = []
+        seconds = self._seconds(compute, self)
+        return seconds, tuple(
+            PhaseTime(
+                name,
+                self._start.elapsed_time(start) / 1000,
+                start.elapsed_time(end) / 1000,
+            )
+            for name, start, end in self._phases
+        )
+
+    def _seconds(self, compute: Compute, recorder: Recorder) -> float:
         torch.accelerator.synchronize(self._device)
-        self._start_s = self._now()
-        self._start = self._stamp()
+        start = self._now()
+        if recorder is self:
+            self._start = self._stamp()
+        computed = compute(recorder)
+        torch.accelerator.synchronize(self._device)
+        seconds = self._now() - start
+        del computed
+        return seconds
 
     def _stamp(self) -> torch.Event:
         event = torch.Event(self._device, enable_timing=True)
@@ -155,16 +190,3 @@ class EventStopwatch(Silent):
         start = self._stamp()
         yield
         self._phases.append((name, start, self._stamp()))
-
-    def stop(self) -> tuple[float, tuple[PhaseTime, ...]]:
-        """Waits for the device; seconds since it began, and the phases."""
-        torch.accelerator.synchronize(self._device)
-        seconds = self._now() - self._start_s
-        return seconds, tuple(
-            PhaseTime(
-                name,
-                self._start.elapsed_time(start) / 1000,
-                start.elapsed_time(end) / 1000,
-            )
-            for name, start, end in self._phases
-        )
