@@ -71,15 +71,16 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
         del attack, loss
     (x,) = changed.gradients
     assert x is not None
-    return Computed({"x": x}, total.loss, (), {"loss_after": total.loss} | found)
+    return Computed({"x": x}, total.loss, (), found)
 
 
 def look(problem: Problem, computed: Computed) -> Look:
-    """The loss before, and how many right answers became wrong."""
+    """The loss before and after, and how many right answers became wrong."""
     data = problem.data
     assert isinstance(data, Batch)
     before, after = (_judged_in_parts(problem, x) for x in (data.x, computed.result["x"]))
-    return Look({"loss_before": before.loss} | _success(before, after))
+    losses = {"loss_before": before.loss, "loss_after": computed.loss}
+    return Look(losses | _success(before, after))
 
 
 def follow(problem: Problem) -> Iterator[Point]:
