@@ -255,7 +255,7 @@ class _Run:
         self._found.heat_map = seen.heat_map
         self._found.readings = {
             name: finite(float(value))
-            for name, value in (*computed.readings.items(), *seen.readings.items())
+            for name, value in (*seen.readings.items(), *computed.readings.items())
         }
         del computed, seen
         yield from self._found.result_warnings(loss, sentences)

@@ -8,7 +8,7 @@ import torch
 
 import resources
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from tests.own_models import own_spec
 
@@ -47,6 +47,6 @@ def test_that_the_example_is_a_model_whose_comments_are_a_loss_and_a_step(
     problem = prepare(own_spec(file), torch.device("cpu"))
     known = problem.spec.model.known
     assert (known.has_loss, known.has_step) == (name == "loss", name == "step")
-    result = compute(problem, Silent()).result
+    result = compute(problem, SILENT).result
     assert "0.share" in result
     assert all(tensor.isfinite().all() and tensor.any() for tensor in result.values())

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeGuard, cast
 
 import torch
 
-from core.engine.recorder import Recorder
+from core.engine.recorder import SILENT, Recorder
 from core.results.categories import graph_category
 
 Gradients = tuple[torch.Tensor | None, ...]
@@ -55,18 +55,20 @@ def derive(
     value = outputs[0].detach().clone()
     seeds = None if weight == 1.0 else (torch.full_like(value, weight),)
     gradients: Gradients = ()
-    last = first_order + len(phases) - 1
+    last, heard = first_order + len(phases) - 1, recorder is not SILENT
     for order, phase in enumerate(phases, start=first_order):
         with recorder.phase(phase):
-            recorder.born(graph_category(order) if order < last else "gradients")
+            if heard:
+                recorder.born(graph_category(order) if order < last else "gradients")
             if order > first_order:
                 outputs[:], seeds = _sums(gradients), None
                 gradients = ()
             gradients = gradients_of(outputs, wrt, seeds, create_graph=order < last)
-            present = tuple(filter(is_known, gradients))
-            recorder.hold("gradients", present)
-            recorder.result(present)
-            del present
+            if heard:
+                present = tuple(filter(is_known, gradients))
+                recorder.hold("gradients", present)
+                recorder.result(present)
+                del present
     outputs.clear()
     return Derivative(gradients, value)
 

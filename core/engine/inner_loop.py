@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
-from core.engine.gradients import gradients_of
+from core.engine.gradients import Gradients, gradients_of
 from core.engine.recorder import SILENT, Recorder
 from core.engine.rematerialize import rematerialize
 from core.results.categories import graph_category
@@ -173,6 +173,47 @@ INNER_STEPS: dict[str, InnerStep] = {
 """How a step is computed where its graph is kept; of a run of steps, when it is walked again."""
 
 
+def _standard_unheard(loss: SupportLoss, weights: Weights, alpha: float) -> Weights:
+    value = loss.first((*weights, *loss.beside))
+    if not value.requires_grad:
+        return weights
+    gradients: Gradients = torch.autograd.grad(
+        (value,), weights, create_graph=True, allow_unused=True
+    )
+    del value
+    return tuple(
+        [
+            weight if gradient is None else torch.add(weight, gradient, alpha=alpha)
+            for weight, gradient in zip(weights, gradients, strict=True)
+        ]
+    )
+
+
+def _detached_unheard(loss: SupportLoss, weights: Weights, alpha: float) -> Weights:
+    value = loss.first((*weights, *loss.beside))
+    if not value.requires_grad:
+        return tuple([weight.detach().requires_grad_() for weight in weights])
+    gradients: Gradients = torch.autograd.grad((value,), weights, allow_unused=True)
+    del value
+    with torch.no_grad():
+        return tuple(
+            [
+                weight.detach().requires_grad_()
+                if gradient is None
+                else torch.add(weight, gradient, alpha=alpha).requires_grad_()
+                for weight, gradient in zip(weights, gradients, strict=True)
+            ]
+        )
+
+
+_UNHEARD: dict[InnerStep, Callable[[SupportLoss, Weights, float], Weights]] = {
+    standard_step: _standard_unheard,
+    detached_step: _detached_unheard,
+}
+"""The same steps, of the negative rate, where nobody hears of them: what they would say in between
+is 2 % of a small network's time."""
+
+
 @dataclass(frozen=True)
 class Descent:
     """Inner steps one after the other.
@@ -190,6 +231,11 @@ class Descent:
     def along(self, loss: SupportLoss, weights: Weights, phases: Sequence[str]) -> Weights:
         """The weights after as many steps as there are names of phases."""
         step, rate, recorder = self.step, self.rate, self.recorder
+        if recorder is SILENT and step in _UNHEARD:
+            unheard = _UNHEARD[step]
+            for _ in phases:
+                weights = unheard(loss, weights, -rate)
+            return weights
         for phase in phases:
             with recorder.phase(phase):
                 weights = step(loss, weights, rate, recorder)

@@ -87,13 +87,13 @@ class Silent:
 
         def result(self, tensors: Iterable[torch.Tensor]) -> None:
             """Ignored."""
+
+        def number(self, tensor: torch.Tensor) -> float | None:
+            """The number."""
     else:
         phase = staticmethod(_unmarked)  # a method by itself from Python 3.14 on
         born = layer = hold = result = ignored
-
-    def number(self, tensor: torch.Tensor) -> float | None:
-        """The number."""
-        return float(tensor.item())
+        number = staticmethod(torch.Tensor.item)
 
 
 SILENT: Final = Silent()

@@ -68,6 +68,7 @@ class Stack:
         self._layers = tuple(functions.items())
         self._functions = tuple(functions.values())
         self._straight = straight(self._functions)
+        self._segments: dict[tuple[str, ...], SegmentOf] = {}
         self._losses: dict[tuple[tuple[str, ...], bool], LossOf] = {}
         self._strategy = STRATEGIES.get(checkpointing)
         runs = [_common(layers, mine) for layers in segments]
@@ -137,7 +138,7 @@ class Stack:
 
     def segment_of(
         self,
-        names: Sequence[str],
+        names: tuple[str, ...],
         buffers: Tensors,
         recorder: Recorder,
         *,
@@ -145,7 +146,9 @@ class Stack:
     ) -> Segment:
         """``forward`` as a function of the input and of parameters in the order of these names."""
         if self._is_straight(recorder):
-            return straight_segment(self._functions, names)(buffers, update_statistics)
+            if names not in self._segments:
+                self._segments[names] = straight_segment(self._functions, names)
+            return self._segments[names](buffers, update_statistics)
 
         def segment(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
             own = dict(zip(names, weights, strict=True))

@@ -15,7 +15,6 @@ from torch import Tensor
 from core.engine.recorder import UNMARKED
 
 _CPU: Final = torch.device("cpu")
-_META: Final = torch.device("meta")
 _has_autocast: Final = cache(torch.amp.is_autocast_available)
 """Answers a kind of device from memory, without entering a Python function."""
 
@@ -30,8 +29,7 @@ class Surroundings:
     @classmethod
     def of(cls, tensors: Sequence[Tensor], *, random: bool = False) -> Self:
         """Those of this moment, random states only where they are asked for."""
-        devices = {_CPU, *[tensor.device for tensor in tensors]}
-        devices.discard(_META)
+        devices = {_CPU, *[tensor.device for tensor in tensors if not tensor.is_meta]}
         kinds = sorted({device.type for device in devices})
         autocast = [
             (kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 from tests.bench.alternating import Program, ratio
@@ -93,7 +93,7 @@ def test_that_unequal_parts_give_what_the_batch_gives(order: int, page: Page) ->
 
 
 def _result(spec: RunSpec) -> torch.Tensor:
-    result = compute(prepare(spec, CPU), Silent()).result
+    result = compute(prepare(spec, CPU), SILENT).result
     return torch.cat([tensor.reshape(-1) for tensor in result.values()])
 
 

@@ -14,7 +14,7 @@ from torch.autograd.profiler import profile
 
 from core.engine.compiling import compiled
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.memory.allocator import allocator_peak
 from core.measure.timing.clock import Clock
@@ -85,9 +85,9 @@ def compared(name: str, spec: RunSpec) -> Compared:
         return compute(problem, recorder)
 
     problem.reset()
-    right = engine(Silent()).result
+    right = engine(SILENT).result
     problem.reset()
-    found = program.compute(Silent()).result
+    found = program.compute(SILENT).result
     whole = torch.stack([tensor.norm() for tensor in right.values()]).norm()
     apart = torch.stack([(found[name] - tensor).norm() for name, tensor in right.items()]).norm()
     error = float(apart / whole)
@@ -159,10 +159,10 @@ def spent() -> list[tuple[str, str, str]]:
     with config.patch({"cpp.enable_kernel_profile": True}):
         program = compiled(problem)
     for _ in range(PAIRS):
-        program.compute(Silent())
+        program.compute(SILENT)
     with profile() as profiler:
         for _ in range(PAIRS):
-            program.compute(Silent())
+            program.compute(SILENT)
     calls, seconds = Counter[str](), Counter[str]()
     for event in profiler.key_averages():
         kind = "calling, and everything else"
@@ -186,7 +186,7 @@ def test_that_compiled_sinusoid_maml_is_near_jax(page: Page, tmp_path: Path) -> 
     spec = sinusoid()
     problem = prepare(spec, CPU)
     numbers, files = tmp_path / "tensors.npz", [tmp_path / "plain.json", tmp_path / "compiled.json"]
-    save_tensors(numbers, problem, compute(problem, Silent()))
+    save_tensors(numbers, problem, compute(problem, SILENT))
     for file, is_compiled in zip(files, (False, True), strict=True):
         changed = spec.with_changes({"mitigation.compile": is_compiled})
         file.write_text(changed.to_json(), encoding="utf-8")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from core.engine import tangents
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.memory.allocator import allocator_peak
 from core.spec.run import RunSpec
@@ -119,7 +119,7 @@ def ours(
     checkpointing: str = "none",
 ) -> Run:
     made = problem(net, workload, checkpointing)
-    return lambda: compute(made, Silent())
+    return lambda: compute(made, SILENT)
 
 
 def hvp(mode: str = "reverse_over_reverse", vectors: int = 1) -> dict[str, object]:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.memory.allocator import allocator_peak
 from core.spec.inner_segments import inner_segments
@@ -94,13 +94,13 @@ def peak_of(problem: Problem) -> int:
 
 def result_of(problem: Problem) -> list[torch.Tensor]:
     problem.reset()
-    return list(compute(problem, Silent()).result.values())
+    return list(compute(problem, SILENT).result.values())
 
 
 def seconds_of(problem: Problem) -> float:
     problem.reset()
     begun = time.perf_counter()
-    compute(problem, Silent())
+    compute(problem, SILENT)
     return time.perf_counter() - begun
 
 

@@ -16,7 +16,7 @@ import torch
 from typing_extensions import override
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder
 from core.engine.workloads import compute
 from core.measure.memory.allocator import allocator_peak
 from core.measure.memory.blocks import Books
@@ -47,7 +47,7 @@ def mlp(width: int, layers: int, batch: int) -> Problem:
 def clean_pass(problem: Problem) -> float:
     problem.reset()
     began = time.process_time()
-    computed = compute(problem, Silent())
+    computed = compute(problem, SILENT)
     seconds = time.process_time() - began
     del computed
     return seconds
@@ -90,7 +90,7 @@ def test_that_the_ledger_costs_little_for_each_small_operation(page: Page) -> No
     """
     problem = mlp(16, 4, 16)
     with _Counting() as counting:
-        compute(problem, Silent())
+        compute(problem, SILENT)
     passes = [(clean_pass(problem), memory_pass(problem)[0]) for _ in range(20 * PAIRS)]
     clean, watched = (min(kind) for kind in zip(*passes, strict=True))
     cost = (watched - clean) / counting.count

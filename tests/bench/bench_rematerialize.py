@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.memory.allocator import allocator_peak
 from core.spec.run import RunSpec
@@ -137,7 +137,7 @@ def by_jax(spec: RunSpec, folder: Path) -> dict[str, dict[str, float]] | None:
     )
     assert done.returncode == 0, done.stderr
     figures: dict[str, dict[str, float]] = json.loads(done.stdout)
-    result = compute(problem, Silent()).result.values()
+    result = compute(problem, SILENT).result.values()
     ours = float(torch.sqrt(sum((one.double().square().sum() for one in result), torch.zeros(()))))
     for found in figures.values():
         assert found["norm"] == pytest.approx(ours, rel=1e-3)  # the same computation

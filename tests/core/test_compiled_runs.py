@@ -10,7 +10,7 @@ import torch
 
 from core.engine.compiling import STEP
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.isolation import Isolation
 from core.measure.correctness.preflight import preflight
@@ -92,7 +92,7 @@ def test_that_its_memory_adds_up_and_is_one_phase(result: Measurement) -> None:
 
 
 def test_that_its_result_is_that_of_the_engine_and_is_checked(result: Measurement) -> None:
-    right = compute(prepare(SPEC, torch.device("cpu")), Silent()).result
+    right = compute(prepare(SPEC, torch.device("cpu")), SILENT).result
     norm = torch.stack([tensor.norm() for tensor in right.values()]).norm().item()
     assert result.phases[0].result_norm == pytest.approx(norm, rel=1e-4)
     assert result.check is not None

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.export.script import script
 from core.spec.run import RunSpec
@@ -82,7 +82,7 @@ def test_that_the_script_compiles_what_the_engine_computes(
     made, names = prepare(spec, CPU), dict[str, Any](__name__="script")
     exec(compile(script(spec), "script", "exec"), names)
     made.reset()
-    right = compute(made, Silent())
+    right = compute(made, SILENT)
     names.get("reset", bool)()
     loss, found = names["compute"]()
     assert torch.allclose(loss, right.loss, rtol=1e-11)
@@ -108,6 +108,6 @@ def test_that_a_compiled_script_prints_what_compiling_took(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["compile_s"] > 0.5
-    right = compute(prepare(spec_of("maml"), CPU), Silent()).result
+    right = compute(prepare(spec_of("maml"), CPU), SILENT).result
     norm = torch.stack([tensor.norm() for tensor in right.values()]).norm().item()
     assert figures["result_norm"] == pytest.approx(norm, rel=1e-9)

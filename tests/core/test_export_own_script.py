@@ -12,7 +12,7 @@ import torch
 
 from core.cli import main
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.export.script import script
 from core.measure.memory.allocator import allocator_peak
@@ -73,7 +73,7 @@ def assert_same(spec: RunSpec) -> None:
     theirs = found["data"] if "data" in found else (found["x"], found["y"])
     assert all(torch.equal(one, other) for one, other in zip(made.data, theirs, strict=True))
     made.reset()
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
     found["reset"]()
     _, result = found["compute"]()
     for name, tensor, ours in zip(computed.result, result, computed.result.values(), strict=True):
@@ -164,7 +164,7 @@ def test_that_the_printed_script_runs_without_this_program(tmp_path: Path, capsy
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     made = prepare(spec, CPU)
-    result = compute(made, Silent()).result.values()
+    result = compute(made, SILENT).result.values()
     norm = torch.stack([tensor.double().norm() for tensor in result]).norm().item()
     assert figures["result_norm"] == pytest.approx(norm, rel=1e-6)
     assert figures["peak_bytes"] == peak_of(made)

@@ -16,7 +16,7 @@ import torch
 
 from core.engine.data import Batch, Tasks
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.export.script import script
 from core.measure.memory.allocator import allocator_peak
@@ -208,7 +208,7 @@ def assert_same(spec: RunSpec, *, but: int = 0) -> None:
     """
     made, found = prepare(spec, CPU), module(spec)
     made.reset()
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
     found.get("reset", bool)()
     loss, result = found["compute"]()
     assert torch.equal(loss, computed.loss)
@@ -455,7 +455,7 @@ def test_that_variants_leave_running_statistics_as_the_product_does(
     )
     assert_same(spec)
     made, found = prepare(spec, CPU), module(spec)
-    compute(made, Silent())
+    compute(made, SILENT)
     found["compute"]()
     for theirs, ours in zip(found["running"], made.buffers.values(), strict=True):
         assert torch.equal(theirs, ours)
@@ -654,7 +654,7 @@ def test_that_a_script_alone_prints_the_products_figures(spec: RunSpec, tmp_path
 
     made = prepare(spec, CPU)
     made.reset()
-    result = compute(made, Silent()).result.values()
+    result = compute(made, SILENT).result.values()
     norm = torch.cat([tensor.to_dense().double().flatten() for tensor in result]).norm()
     assert figures["peak_bytes"] == pytest.approx(peak_of(made), rel=1e-3)
     assert figures["baseline_bytes"] == baseline_of(made)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.results.events import Finished
 from core.results.outcome import Outcome
@@ -71,9 +71,9 @@ def dropout(checkpointing: str, seed: int = 0) -> RunSpec:
 def result_on(spec: RunSpec, device: torch.device, order: int) -> list[torch.Tensor]:
     problem = prepare(spec.with_value("workload.order", str(order)), device)
     problem.reset()
-    first = list(compute(problem, Silent()).result.values())
+    first = list(compute(problem, SILENT).result.values())
     problem.reset()
-    again = list(compute(problem, Silent()).result.values())
+    again = list(compute(problem, SILENT).result.values())
     assert relative_error(again, first) < 1e-14, "each repetition draws the same numbers"
     return first
 

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder
 from core.measure.machine.devices import describe, devices, resolve
 from core.measure.machine.surroundings import environment
 from core.measure.timing.clock import Clock
@@ -45,7 +45,7 @@ def test_that_launching_alone_is_not_taken_for_the_time(device: torch.device) ->
     seconds = (clock.once(), clock.once())[-1]
     torch.cuda.synchronize(device)
     began = time.perf_counter()
-    clock.compute(Silent())
+    clock.compute(SILENT)
     queued = time.perf_counter() - began
     torch.cuda.synchronize(device)
     assert seconds > 2 * queued

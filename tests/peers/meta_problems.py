@@ -9,7 +9,7 @@ from torch import nn
 
 from core.engine.data import Tasks
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 
@@ -72,5 +72,5 @@ def tasks_of(made: Problem) -> list[tuple[torch.Tensor, ...]]:
 
 def ours(made: Problem) -> tuple[list[torch.Tensor], float]:
     """The product's result and loss."""
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
     return list(computed.result.values()), computed.loss.item()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core.engine import tangents
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 from tests import oracles
@@ -80,7 +80,7 @@ def test_that_hessian_vector_products_are_those_of_curvlinops(
     tangents.load()
     made = made_of(net, loss, {"kind": "hvp", "mode": mode, "vectors": 3})
 
-    ours = flat(compute(made, Silent()).result)
+    ours = flat(compute(made, SILENT).result)
 
     operator = theirs(net, made.spec, made)
     right = (operator @ flat(made.own).T).T
@@ -92,7 +92,7 @@ def test_that_hessian_vector_products_are_those_of_curvlinops(
 def test_that_the_hessian_is_that_of_curvlinops(net: str, method: str) -> None:
     made = made_of(net, "cross_entropy", {"kind": "hessian", "method": method})
 
-    ours = compute(made, Silent()).result["hessian"]
+    ours = compute(made, SILENT).result["hessian"]
 
     right = theirs(net, made.spec, made) @ torch.eye(len(ours), dtype=ours.dtype)
     assert oracles.relative_error([ours], [right]) <= 1e-10
@@ -103,7 +103,7 @@ def test_that_through_layer_norm_ours_are_those_of_differences_and_curvlinops_s_
     made = made_of("layer norm", "mse", {"kind": "hvp", "vectors": 3})
     vectors = flat(made.own)
 
-    ours = flat(compute(made, Silent()).result)
+    ours = flat(compute(made, SILENT).result)
 
     right = vectors @ hessian_by_differences(made).T
     assert oracles.relative_error([ours], [right]) <= 1e-6

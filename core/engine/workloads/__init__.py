@@ -89,6 +89,7 @@ def rivals(problem: Problem) -> Mapping[str, Callable[[], object]]:
 
 
 _LOOKED_AT: dict[type[Spec], Callable[[Problem, Computed], Look]] = {
+    Adversarial: adversarial.look,
     Hessian: hessian.look,
 }
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import torch
 
-from core.engine.computed import Computed
+from core.engine.computed import Computed, Look
 from core.engine.data import Batch
 from core.engine.gradients import Gradients, gradients_of
-from core.engine.parts import ByRows, Part, Total, parts
+from core.engine.parts import ByRows, Total, parts
 from core.engine.problem import Problem
 from core.engine.recorder import SILENT, Recorder, within
 from core.engine.trust_region import highest_in_ball, krylov_space
@@ -55,51 +55,32 @@ def compute(problem: Problem, recorder: Recorder) -> Computed:
     workload, data = problem.spec.workload, problem.data
     assert isinstance(workload, Adversarial)
     assert isinstance(data, Batch)
-    changed = ByRows(recorder, data.x, "data")
-    before, after, found = Judgements(recorder), Judgements(recorder), Readings()
+    changed, total, found = ByRows(recorder, data.x, "data"), Total(recorder), Readings()
     for part in parts(problem, recorder):
         mine = part.problem.data
         assert isinstance(mine, Batch)
         attack = _METHODS[workload.method](part.problem, mine, workload, part.recorder)
-        with part.recorder.phase("judgement"):
+        with part.recorder.phase("judgement"), torch.no_grad():
             recorder.born("activations")
-            before.add(judged(part.problem, mine, mine.x, recorder), part)
-            judgement = judged(part.problem, mine, attack.x, recorder)
-            after.add(judgement, part)
-            part.recorder.result((judgement.loss,))
+            loss = _loss(part.problem, mine, recorder)(attack.x).clone()
+            part.recorder.result((loss,))
+        total.add_loss(loss, part)
         for name, reading in attack.readings.items():
             found[name] = torch.maximum(reading, found.get(name, reading))
         changed.put(attack.x, part)
-        del attack, judgement
-    readings = {"loss_before": before.loss, "loss_after": after.loss}
-    readings |= _success(before.all, after.all) | found
+        del attack, loss
     (x,) = changed.gradients
     assert x is not None
-    return Computed({"x": x}, after.loss, (), readings)
+    return Computed({"x": x}, total.loss, (), found)
 
 
-class Judgements:
-    """What the network makes of the inputs of all parts."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._total, self._right = Total(recorder), list[torch.Tensor | None]()
-
-    def add(self, judgement: Judgement, part: Part) -> None:
-        """Those of one more part."""
-        self._total.add_loss(judgement.loss, part)
-        self._right.append(judgement.right)
-
-    @property
-    def loss(self) -> torch.Tensor:
-        """Of all examples."""
-        return self._total.loss
-
-    @property
-    def all(self) -> Judgement:
-        """As one."""
-        right = [one for one in self._right if one is not None]
-        together = torch.cat(right) if len(right) > 1 else None
-        return Judgement(self.loss, right[0] if len(right) == 1 else together)
+def look(problem: Problem, computed: Computed) -> Look:
+    """The loss before and after, and how many right answers became wrong."""
+    data = problem.data
+    assert isinstance(data, Batch)
+    before, after = (_judged_in_parts(problem, x) for x in (data.x, computed.result["x"]))
+    losses = {"loss_before": before.loss, "loss_after": computed.loss}
+    return Look(losses | _success(before, after))
 
 
 def follow(problem: Problem) -> Iterator[Point]:
@@ -120,12 +101,15 @@ def follow(problem: Problem) -> Iterator[Point]:
 
 def _judged_in_parts(problem: Problem, x: torch.Tensor) -> Judgement:
     """Loss and right answers for all inputs."""
-    found = Judgements(SILENT)
+    total, right = Total(SILENT), list[torch.Tensor]()
     for part in parts(problem, SILENT):
         mine = part.problem.data
         assert isinstance(mine, Batch)
-        found.add(judged(part.problem, mine, x[part.rows], SILENT), part)
-    return found.all
+        judgement = _judged(part.problem, mine, x[part.rows])
+        total.add_loss(judgement.loss, part)
+        if judgement.right is not None:
+            right.append(judgement.right)
+    return Judgement(total.loss, torch.cat(right) if right else None)
 
 
 def _each_in_parts(problem: Problem, workload: Adversarial) -> Iterator[torch.Tensor]:
@@ -139,7 +123,7 @@ def _each_in_parts(problem: Problem, workload: Adversarial) -> Iterator[torch.Te
         yield torch.cat(each) if len(each) > 1 else each[0]
 
 
-def judged(problem: Problem, data: Batch, x: torch.Tensor, recorder: Recorder) -> Judgement:
+def _judged(problem: Problem, data: Batch, x: torch.Tensor) -> Judgement:
     """Loss and right answers of the problem's network for other inputs."""
     problem.same_random_numbers()
     with torch.no_grad():
@@ -148,7 +132,7 @@ def judged(problem: Problem, data: Batch, x: torch.Tensor, recorder: Recorder) -
             problem.parameters,
             x,
             data.y,
-            recorder,
+            SILENT,
             update_statistics=False,
             shown=lambda output, _: outputs.append(output),
         ).clone()

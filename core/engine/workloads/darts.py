@@ -248,13 +248,12 @@ def _parted(
 
 def _losses(problem: Problem, recorder: Recorder) -> Losses:
     """The problem's loss on both halves of its examples."""
-    if is_deaf(recorder) and "losses" in problem.kept:
-        each: tuple[WeightsLoss, ...] = problem.kept["losses"]
+    if not is_deaf(recorder):
+        train, train_again, validation = _each_loss(problem, recorder)
     else:
-        each = _each_loss(problem, recorder)
-    if is_deaf(recorder):
-        problem.kept["losses"] = each
-    train, train_again, validation = each
+        if "losses" not in problem.kept:
+            problem.kept["losses"] = _each_loss(problem, SILENT)
+        train, train_again, validation = problem.kept["losses"]
 
     def again(weights: Weights, alphas: Weights) -> torch.Tensor:
         problem.same_random_numbers()

@@ -33,9 +33,10 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         recorder: hears of the phases.
         heard: told of the iterations of conjugate gradients.
     """
-    known: dict[Recorder, Learner] = problem.kept.setdefault("learners", {})
-    if heard is None and recorder in known:
-        return known[recorder]
+    key = "silent learner" if recorder is SILENT else "learner"
+    kept: Learner | None = problem.kept.get(key)
+    if kept is not None and kept.recorder is recorder and heard is None:
+        return kept
     workload = problem.spec.workload
     assert isinstance(workload, Maml)
     learner = Learner(
@@ -48,7 +49,7 @@ def learner_of(problem: Problem, recorder: Recorder, heard: Heard | None = None)
         heard=heard,
     )
     if heard is None and is_deaf(recorder):  # others hold what they have heard
-        known[recorder] = learner
+        problem.kept[key] = learner
     return learner
 
 

@@ -12,7 +12,7 @@ from core.engine.data import Batch
 from core.engine.gradients import Derivative, derive
 from core.engine.parts import ByRows, Total, parts
 from core.engine.problem import Problem
-from core.engine.recorder import Recorder, is_deaf
+from core.engine.recorder import SILENT, Recorder, is_deaf
 from core.spec.workloads import NestedGradient
 
 
@@ -46,7 +46,7 @@ def _loss(problem: Problem, data: Batch, recorder: Recorder) -> Callable[[], tor
         kept: Callable[[], torch.Tensor] = problem.kept["loss"]
         return kept
     weights = tuple(problem.parameters.values())
-    loss = partial(problem.loss_of(data.x, data.y, recorder), weights)
+    loss = partial(problem.loss_of(data.x, data.y, SILENT if deaf else recorder), weights)
     if deaf:
         problem.kept["loss"] = loss
     return loss

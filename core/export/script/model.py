@@ -31,7 +31,6 @@ class Network:
         head_random: whether one of its layers draws random numbers.
         replay: how ``again`` is given the random numbers of the first time.
         reset: the source of ``reset``, where it is not the usual one.
-        shows_output: whether there is an output to judge by, and not a loss alone.
     """
 
     blocks: tuple[str, ...]
@@ -43,7 +42,6 @@ class Network:
     head_random: bool = False
     replay: str = "replayed(again)"
     reset: str = ""
-    shows_output: bool = True
 
 
 def network(spec: RunSpec) -> Network:

@@ -11,7 +11,7 @@ from core.export.script.source import quoted, sizes
 from core.export.script.written_out import definitions
 from core.spec.python_model import PythonModel
 from core.spec.run import RunSpec
-from core.spec.workloads import Adversarial, NestedGradient
+from core.spec.workloads import NestedGradient
 
 OUTPUT = "OUTPUT"
 """What the script calls the shape of an output, which it finds out."""
@@ -45,15 +45,12 @@ def own_network(spec: RunSpec, *, has_step: bool) -> Network:
     blocks.append(_LOSS.replace("NAME", name))
     if way.order > 1:
         blocks.append(_TWICE)
-    if isinstance(spec.workload, Adversarial):
-        blocks.append(_FORWARD)
     return Network(
         blocks=tuple(blocks),
         loss="loss(parameters, x, y)",
         random=True,
         tracked=True,
         updates=True,
-        shows_output=not _defines(model.path, "loss"),
         replay="replayed(again) if random else again",
         reset=_RESET + (_RESET_STEP if has_step else "") + _SETTLED,
     )
@@ -123,8 +120,6 @@ class Whole(nn.Module):
         self.module = network
 
     def forward(self, x, y):
-        if y is None:
-            return self.module(x)
         if callable(getattr(own, "loss", None)):
             return own.loss(self.module, (x, y))
         return CRITERION(self.module(x), y)
@@ -146,11 +141,6 @@ def NAME(p, x, y, update=True):
     if update and all(a is b for a, b in zip(p, parameters)):
         return whole(x, y)
     return functional_call(whole, tensors_of(p, update), (x, y))'''
-
-_FORWARD = '''\
-def forward(p, x, update=True):
-    """The output with the weights p."""
-    return functional_call(whole, tensors_of(p, update), (x, None))'''
 
 _TWICE = '''\
 def loss(p, x, y, update=True):

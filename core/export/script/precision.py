@@ -8,7 +8,7 @@ from core.spec.run import RunSpec
 
 _FORMATS = {"autocast": "float32"}
 _CAST = re.compile(
-    r"^def (loss|head_loss|features|judged|(features_|head_)?segment(_\d+)?)\(", re.MULTILINE
+    r"^def (loss|head_loss|features|(features_|head_)?segment(_\d+)?)\(", re.MULTILINE
 )
 """What computes forward; segments too, since they are computed again outside of a loss."""
 

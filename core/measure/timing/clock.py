@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ PHASES_EVERY = 4
 """Of how many repetitions one is marked, where the marks would show in its time."""
 MARK_S = 5e-6
 """What marking a phase takes: 3 µs, and more where the kernels have left the caches cold."""
+LONG_S = 0.5
+"""A repetition of this length is not computed once more for the sake of its phases."""
 MARKS_SHOW = 0.001
 """The share of a repetition's time that its marks may take."""
 
@@ -51,7 +54,7 @@ class Timed:
 
     Attributes:
         index: counts from 0 within its pass.
-        phases: those of this repetition, or of another just before it where marking them would show
+        phases: those of this repetition, or of another just after it where marking them would show
             in the time of this one; none after most of these.
         about: how many there will be, None while unknown.
         left_s: estimate of the time left in the pass.
@@ -125,15 +128,23 @@ class Clock:
 
     def repeat(self, wanted: int | Literal["auto"], budget_s: float) -> Iterator[Timed]:
         """Timed repetitions; automatic ones end when the median is known well enough, or late."""
-        began, seconds, look, show = self.now(), list[float](), FEWEST, False
+        began, seconds, look = self.now(), list[float](), FEWEST
+        marks, fastest = None, math.inf
         while not _over(len(seconds), wanted, self.now() - began, budget_s):
-            taken, phases = 0.0, tuple[PhaseTime, ...]()
-            if not show or len(seconds) % PHASES_EVERY == 0:
+            phases: tuple[PhaseTime, ...] = ()
+            # By earlier ones: chosen by its own time, slow ones alone would be kept.
+            if marks is not None and marks * MARK_S <= MARKS_SHOW * fastest:
                 taken, phases = self.with_phases()
-                show = len(phases) * MARK_S > MARKS_SHOW * taken
-            if show:
+                marks = len(phases)
+            else:
                 taken = self.once()
+                if taken >= LONG_S and wanted != 1:
+                    marks = marks or 0
+                elif len(seconds) % PHASES_EVERY == 0:
+                    _, phases = self.with_phases()
+                    marks = len(phases)
             seconds.append(taken)
+            fastest = min(fastest, taken)
             elapsed = self.now() - began
             about = _about(seconds, wanted, elapsed, budget_s)
             left = max((about - len(seconds)) * elapsed / len(seconds), 0.0)

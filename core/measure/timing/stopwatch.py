@@ -37,10 +37,10 @@ class PhaseTime:
     duration_s: float
 
 
-Timed = tuple[float, tuple[PhaseTime, ...]]
+Repetition = tuple[float, tuple[PhaseTime, ...]]
 """Seconds of a repetition, and its phases as far as they were marked."""
 Compute = Callable[[Recorder], object]
-TimedBy = Callable[[Compute], Timed]
+TimedBy = Callable[[Compute], Repetition]
 
 
 def _date_s() -> float:
@@ -103,7 +103,7 @@ class CpuStopwatch(Silent):
         self._phases: list[tuple[str, float, float]] = []
         self._name, self._began = "", 0.0
 
-    def of(self, compute: Compute) -> Timed:
+    def of(self, compute: Compute) -> Repetition:
         """A repetition of which nobody hears."""
         now = self._now
         start = now()
@@ -112,7 +112,7 @@ class CpuStopwatch(Silent):
         del computed
         return seconds, ()
 
-    def with_phases(self, compute: Compute) -> Timed:
+    def with_phases(self, compute: Compute) -> Repetition:
         """A repetition and its phases."""
         self._phases = []
         now = self._now
@@ -149,11 +149,11 @@ class EventStopwatch(Silent):
         self._device, self._now = device, now
         self._phases: list[tuple[str, torch.Event, torch.Event]] = []
 
-    def of(self, compute: Compute) -> Timed:
+    def of(self, compute: Compute) -> Repetition:
         """A repetition of which nobody hears, until the device is done with it."""
         return self._seconds(compute, SILENT), ()
 
-    def with_phases(self, compute: Compute) -> Timed:
+    def with_phases(self, compute: Compute) -> Repetition:
         """A repetition until the device is done with it, and its phases."""
         self._phases = []
         seconds = self._seconds(compute, self)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 from tests import oracles
@@ -66,7 +66,7 @@ def result_of(spec: RunSpec) -> dict[str, Tensor]:
     """What the engine computes, sparse tensors made dense."""
     made = prepare(spec, CPU)
     made.reset()
-    return {name: found.to_dense() for name, found in compute(made, Silent()).result.items()}
+    return {name: found.to_dense() for name, found in compute(made, SILENT).result.items()}
 
 
 def hessian_by_differences(made: Problem) -> Tensor:
@@ -81,7 +81,7 @@ def hessian_by_differences(made: Problem) -> Tensor:
             for (name, tensor), part in zip(made.parameters.items(), parts, strict=True)
         }
         made.reset()
-        loss = made.loss(weights, made.data[0], made.data[1], Silent(), update_statistics=False)
+        loss = made.loss(weights, made.data[0], made.data[1], SILENT, update_statistics=False)
         found = torch.autograd.grad(
             loss, list(weights.values()), allow_unused=True, materialize_grads=True
         )

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
-from core.engine.workloads import compute, follow
+from core.engine.recorder import SILENT
+from core.engine.workloads import compute, follow, look
 from core.spec.accumulation import part_sizes
 from core.spec.run import RunSpec
 from tests import oracles
@@ -49,8 +49,10 @@ def spec_of(workload: dict[str, Any], batch: int = 7, **changes: Any) -> RunSpec
 
 
 def result_of(spec: RunSpec) -> tuple[dict[str, torch.Tensor], float, dict[str, float]]:
-    computed = compute(prepare(spec, CPU), Silent())
-    readings = {name: float(value) for name, value in computed.readings.items()}
+    problem = prepare(spec, CPU)
+    computed = compute(problem, SILENT)
+    found = {**look(problem, computed).readings, **computed.readings}
+    readings = {name: float(value) for name, value in found.items()}
     return computed.result, computed.loss.item(), readings
 
 
@@ -134,7 +136,7 @@ def test_that_each_part_drops_entries_of_its_own() -> None:
     problem = prepare(spec, CPU)
     problem.reset()
 
-    found = compute(problem, Silent()).result
+    found = compute(problem, SILENT).result
 
     right = by_hand(spec, problem)
     assert oracles.relative_error(found.values(), right) <= 1e-13
@@ -146,7 +148,7 @@ def test_that_a_repetition_in_parts_repeats_itself() -> None:
         found = []
         for _ in range(2):
             problem.reset()
-            found.append(compute(problem, Silent()).result)
+            found.append(compute(problem, SILENT).result)
         assert all(torch.equal(found[0][name], found[1][name]) for name in found[0]), workload
 
 
@@ -177,8 +179,8 @@ def test_that_a_sparse_gradient_stays_sparse_and_exact() -> None:
         {"kind": "linear", "out_features": 3},
     ]
     workload = {"kind": "nested_gradient", "order": 1}
-    cut = compute(prepare(spec_of(workload, accumulation=3, layers=layers), CPU), Silent())
-    whole = compute(prepare(spec_of(workload, layers=layers), CPU), Silent())
+    cut = compute(prepare(spec_of(workload, accumulation=3, layers=layers), CPU), SILENT)
+    whole = compute(prepare(spec_of(workload, layers=layers), CPU), SILENT)
 
     found, right = cut.result["0.weight"], whole.result["0.weight"]
     assert found.is_sparse
@@ -191,7 +193,7 @@ def test_that_what_no_part_depends_on_is_zeros_with_a_warning() -> None:
     spec = spec_of(workload, accumulation=3, layers=layers).with_value("loss", "mse")
     third = spec.with_value("workload.order", "4")
 
-    computed = compute(prepare(third, CPU), Silent())
+    computed = compute(prepare(third, CPU), SILENT)
 
     assert computed.warnings
     assert all(not tensor.any() for tensor in computed.result.values())

@@ -9,8 +9,8 @@ from torch.nn import functional
 from core.engine.computed import Computed
 from core.engine.data import Batch
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
-from core.engine.workloads import compute, follow
+from core.engine.recorder import SILENT
+from core.engine.workloads import compute, follow, look
 from core.results.charts import ATTACK_LOSS, ATTACK_SUCCESS, curves_of
 from core.spec.run import RunSpec
 
@@ -40,7 +40,7 @@ def problem(
 
 def computed(made: Problem) -> Computed:
     made.reset()
-    return compute(made, Silent())
+    return compute(made, SILENT)
 
 
 def data_of(made: Problem) -> Batch:
@@ -122,17 +122,21 @@ def test_that_success_counts_right_answers_that_became_wrong() -> None:
     before, after = (scores(made, inputs).argmax(1) == y for inputs in (x, found.result["x"]))
     lost = int((before & ~after).sum())
     assert lost > 0
-    assert float(found.readings["success_rate"]) == pytest.approx(lost / int(before.sum()))
-    assert float(found.readings["accuracy_before"]) == pytest.approx(int(before.sum()) / 12)
-    assert float(found.readings["loss_after"]) == found.loss.item()
-    assert float(found.readings["loss_before"]) == pytest.approx(
+    seen = look(made, found).readings
+    assert float(seen["success_rate"]) == pytest.approx(lost / int(before.sum()))
+    assert float(seen["accuracy_before"]) == pytest.approx(int(before.sum()) / 12)
+    assert float(seen["loss_after"]) == found.loss.item()
+    assert float(seen["loss_before"]) == pytest.approx(
         functional.cross_entropy(scores(made, x), y).item(), rel=1e-12
     )
-    assert float(found.readings["loss_before"]) < found.loss.item()
+    assert float(seen["loss_before"]) < found.loss.item()
 
 
 def test_that_a_loss_without_classes_has_no_success() -> None:
-    assert set(computed(problem("mse")).readings) == {"loss_before", "loss_after"}
+    made = problem("mse")
+    found = computed(made)
+    assert not found.readings
+    assert set(look(made, found).readings) == {"loss_before", "loss_after"}
 
 
 def test_that_training_is_adams() -> None:
@@ -185,14 +189,15 @@ def test_that_signed_steps_leave_running_statistics_alone() -> None:
 def test_that_the_curves_end_where_the_attack_does(method: str) -> None:
     made = problem(method=method, training_steps=40, steps=3)
     found = computed(made)
+    seen = look(made, found).readings
 
     curves = {curve.chart: curve for curve in curves_of(follow(made) or ())}
 
     assert curves[ATTACK_LOSS].x == (0, 1, 2, 3)
     assert curves[ATTACK_SUCCESS].x == (1, 2, 3)
-    assert curves[ATTACK_LOSS].y[0] == float(found.readings["loss_before"])
+    assert curves[ATTACK_LOSS].y[0] == float(seen["loss_before"])
     assert curves[ATTACK_LOSS].y[-1] == found.loss.item()
-    assert curves[ATTACK_SUCCESS].y[-1] == float(found.readings["success_rate"])
+    assert curves[ATTACK_SUCCESS].y[-1] == float(seen["success_rate"])
 
 
 def test_that_a_norm_over_the_batch_is_refused_where_each_example_is_taken_by_itself() -> None:

@@ -17,7 +17,7 @@ from core.engine.compiling.inductor import made
 from core.engine.compiling.tracing import Traced, traced
 from core.engine.computed import Computed
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT, Silent
 from core.engine.workloads import compute
 from core.spec.mitigations import INNER_LOOPS
 from core.spec.run import RunSpec
@@ -73,7 +73,7 @@ def spec_of(workload: dict[str, Any], layers: list[dict[str, Any]], **changes: A
 
 def eager(problem: Problem) -> Computed:
     problem.reset()
-    return compute(problem, Silent())
+    return compute(problem, SILENT)
 
 
 def assert_same(found: Computed, right: Computed, tolerance: float = 1e-11) -> None:
@@ -212,11 +212,11 @@ def test_that_a_program_computes_with_the_weights_of_the_moment(
     meta: tuple[Problem, Compiled],
 ) -> None:
     problem, program = meta
-    before = program.compute(Silent()).loss.clone()
+    before = program.compute(SILENT).loss.clone()
     with torch.no_grad():
         for tensor in problem.parameters.values():
             tensor.mul_(1.1)
-    found = program.compute(Silent())
+    found = program.compute(SILENT)
     assert not torch.equal(found.loss, before)
     assert_same(found, eager(problem))
 
@@ -225,7 +225,7 @@ def test_that_a_compiled_sum_over_parts_is_that_of_the_engine() -> None:
     """Each part's share is a factor of a sum with a product of matrices, which inductor forgets."""
     changes = {"mitigation.accumulation": 3, "data.batch_size": 7}
     problem = prepare(spec_of({"kind": "nested_gradient", "order": 2}, TANH, **changes), CPU)
-    assert_same(compiled(problem).compute(Silent()), eager(problem), 1e-10)
+    assert_same(compiled(problem).compute(SILENT), eager(problem), 1e-10)
 
 
 def test_that_factors_of_sums_beside_products_of_matrices_are_compiled() -> None:

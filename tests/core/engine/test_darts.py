@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute, follow
 from core.engine.workloads.darts import Losses, architecture_gradient
 from core.results.charts import ARCHITECTURE, SEARCH
@@ -51,9 +51,7 @@ class Quadratic:
 
     def found(self, **fields: object) -> Tensor:
         workload = Darts.model_validate(fields)
-        searched = architecture_gradient(
-            self.losses(), (self.w,), (self.alpha,), workload, Silent()
-        )
+        searched = architecture_gradient(self.losses(), (self.w,), (self.alpha,), workload, SILENT)
         (gradient,) = searched.derivative.gradients
         assert gradient is not None
         return gradient
@@ -165,7 +163,7 @@ def test_that_a_network_has_the_gradient_that_is_worked_out_by_hand(
     problem = made(order=order, method=method, mitigation=mitigation)
     loss, right = gradient_by_hand(problem, order, 0.5)
 
-    found = compute(problem, Silent())
+    found = compute(problem, SILENT)
 
     torch.testing.assert_close(found.loss, loss, rtol=1e-13, atol=0)
     assert list(found.result) == ["1.alpha", "2.1.alpha"]
@@ -206,7 +204,7 @@ def test_that_the_difference_is_the_formula_of_the_paper() -> None:
         d - 0.5 * (a - b) / (2 * epsilon)
         for d, a, b in zip(direct, beside(1), beside(-1), strict=True)
     ]
-    found = compute(problem, Silent()).result.values()
+    found = compute(problem, SILENT).result.values()
     for gradient, expected in zip(found, right, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-13)
 
@@ -243,13 +241,13 @@ NOISY: list[dict[str, object]] = [
 @pytest.mark.parametrize(("order", "method"), WAYS)
 def test_that_one_pass_leaves_its_trace_in_running_statistics(order: int, method: str) -> None:
     problem = made(NOISY, order=order, method=method)
-    compute(problem, Silent())
+    compute(problem, SILENT)
     assert problem.buffers["1.num_batches_tracked"] == 1
 
 
 def test_that_both_sides_of_a_difference_drop_the_same() -> None:
-    right = compute(made(NOISY, order=2), Silent()).result
-    found = compute(made(NOISY, order=2, method="finite_difference"), Silent()).result
+    right = compute(made(NOISY, order=2), SILENT).result
+    found = compute(made(NOISY, order=2, method="finite_difference"), SILENT).result
     torch.testing.assert_close(found["2.alpha"], right["2.alpha"], rtol=1e-3, atol=1e-6)
 
 
@@ -265,14 +263,14 @@ PLAIN: list[dict[str, object]] = [
 
 def test_that_activations_are_searched_where_no_layer_is_mixed() -> None:
     problem = made(PLAIN)
-    found = compute(problem, Silent()).result
+    found = compute(problem, SILENT).result
     assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
         "1.alpha": (4,),
         "2.1.alpha": (4,),
     }
     assert problem.spec.model.leaves[5].kind == "softmax"
     mixed = [*PLAIN[:1], {"kind": "mixed"}, *PLAIN[1:]]
-    assert list(compute(made(mixed), Silent()).result) == ["1.alpha"]
+    assert list(compute(made(mixed), SILENT).result) == ["1.alpha"]
 
 
 # ------------------------------------------------------------------------------------ the search

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 import resources
 from core.engine.data import Batch, Tasks, draw_batch, draw_tasks
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 
@@ -318,7 +318,7 @@ def test_that_a_run_can_be_prepared_and_traced_without_computing(
     with FakeTensorMode():
         made = prepare(spec, CPU)
         made.reset()
-        computed = compute(made, Silent())
+        computed = compute(made, SILENT)
 
     assert all(isinstance(tensor, FakeTensor) for tensor in computed.result.values())
     assert computed.result["0.weight"].shape == (8, 1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute, look
 from core.engine.workloads.hessian import picture
 from core.results.heat_map import MOST_CELLS
@@ -42,7 +42,7 @@ def test_that_it_is_the_closed_form(case: str, method: str, chunk_size: int) -> 
     workload = {"kind": "hessian", "method": method, "chunk_size": chunk_size}
     made = prepare(spec.with_changes({"workload": workload}), CPU)
 
-    found = compute(made, Silent()).result["hessian"]
+    found = compute(made, SILENT).result["hessian"]
 
     assert oracles.relative_error([found], [closed(made)]) <= 1e-13
 
@@ -54,7 +54,7 @@ def test_that_every_kind_of_layer_has_the_hessian_of_differences(case: str, loss
     spec = hessian("vmap", 7, layers=layers, input_shape=shape, loss=loss)
     made = prepare(spec, CPU)
     made.reset()
-    found = compute(made, Silent()).result["hessian"]
+    found = compute(made, SILENT).result["hessian"]
 
     if case not in TORN:
         assert oracles.relative_error([found], [hessian_by_differences(made)]) <= 1e-5
@@ -69,7 +69,7 @@ def test_that_its_products_are_hessian_vector_products(method: str, chunk_size: 
 
     found = result_of(hessian(method, chunk_size))["hessian"]
 
-    right = flat_products(compute(hvp, Silent()).result)
+    right = flat_products(compute(hvp, SILENT).result)
     assert oracles.relative_error([flat_vectors(hvp) @ found], [right]) <= 1e-12
 
 
@@ -117,7 +117,7 @@ def test_that_a_hessian_of_zeros_is_a_result_and_a_warning() -> None:
         made.data[0].abs_()
         made.parameters["0.weight"].fill_(-1)
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert not computed.result["hessian"].any()
     assert computed.result["hessian"].shape == (3, 3)
@@ -127,7 +127,7 @@ def test_that_weights_are_as_they_were_and_no_graph_is_left() -> None:
     made = prepare(hessian("vmap"), CPU)
     before = {name: tensor.detach().clone() for name, tensor in made.parameters.items()}
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert all(torch.equal(tensor, before[name]) for name, tensor in made.parameters.items())
     assert all(tensor.grad is None for tensor in made.parameters.values())
@@ -149,7 +149,7 @@ def test_that_all_rows_are_one_phase(method: str) -> None:
 
 def test_that_trace_and_asymmetry_are_read_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made = prepare(hessian(), CPU)
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
     matrix = computed.result["hessian"]
     matrix[3, 7] += 0.25
 

@@ -8,7 +8,7 @@ import torch
 
 from core.engine.own_tensors import probes
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute, follow
 from core.engine.workloads.hutchinson_trace import exact_trace
 from core.results.charts import Point
@@ -52,7 +52,7 @@ def test_that_the_estimate_is_the_mean_over_probes_of_the_closed_form(
     workload = {"kind": "hutchinson_trace", "probes": 4, "distribution": distribution}
     made = prepare(spec.with_changes({"workload": workload}), CPU)
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     vectors, hessian = drawn(made, 4), closed(made)
     samples = torch.einsum("ip,pq,iq->i", vectors, hessian, vectors)
@@ -68,7 +68,7 @@ def test_that_one_probe_of_signs_is_exact_where_the_hessian_is_diagonal(seed: in
     with torch.no_grad():
         made.data[0].copy_(torch.diag(torch.tensor([1.0, 2.0, 3.0, 0.0, 0.0]))[:, :3])
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert computed.result["trace"].item() == pytest.approx(2 / 5 * (1 + 4 + 9), rel=1e-14)
     assert math.isnan(computed.readings["standard_error"])
@@ -85,7 +85,7 @@ def test_that_the_standard_error_is_that_of_the_known_variance(distribution: str
     if distribution == "rademacher":
         variance -= 2 * hessian.diagonal().square().sum().item()
 
-    error = float(compute(made, Silent()).readings["standard_error"])
+    error = float(compute(made, SILENT).readings["standard_error"])
 
     assert error**2 * count == pytest.approx(variance, rel=0.2)
 
@@ -95,7 +95,7 @@ def test_that_the_standard_error_is_that_of_the_known_variance(distribution: str
 def test_that_the_estimate_is_within_three_standard_errors(case: str, distribution: str) -> None:
     layers, shape = with_layer(case)
     spec = trace_of(100, distribution, layers=layers, input_shape=shape, measure__seed=6)
-    computed = compute(prepare(spec, CPU), Silent())
+    computed = compute(prepare(spec, CPU), SILENT)
     whole = spec.with_changes({"workload": {"kind": "hessian"}})
 
     right = result_of(whole)["hessian"].trace().item()
@@ -111,7 +111,7 @@ def test_that_the_curve_ends_with_the_estimate_between_its_errors(distribution: 
     layers = [NET[0], {"kind": "batch_norm"}, {"kind": "dropout"}, *NET]
     made = prepare(trace_of(7, distribution, layers=layers), CPU)
     made.reset()
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
     before = {name: tensor.clone() for name, tensor in made.parameters.items()}
 
     points = list(follow(made) or ())

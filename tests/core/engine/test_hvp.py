@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT, Silent
 from core.engine.workloads import compute, hvp
 from core.spec.run import RunSpec
 from tests import oracles
@@ -65,7 +65,7 @@ def test_that_a_product_is_that_with_the_closed_form(case: str, mode: str) -> No
     spec = spec.with_changes({"workload.mode": mode, "workload.vectors": 3})
     made = prepare(spec, CPU)
 
-    found = flat_products(compute(made, Silent()).result)
+    found = flat_products(compute(made, SILENT).result)
 
     tolerance = 1e-8 if mode == "finite_difference" else 1e-12
     assert oracles.relative_error([found], [flat_vectors(made) @ closed(made)]) <= tolerance
@@ -75,7 +75,7 @@ def test_that_a_product_is_that_with_the_closed_form(case: str, mode: str) -> No
 def test_that_products_are_those_with_differences_of_gradients(mode: str) -> None:
     made = prepare(products(mode, 3), CPU)
 
-    found = flat_products(compute(made, Silent()).result)
+    found = flat_products(compute(made, SILENT).result)
 
     right = flat_vectors(made) @ hessian_by_differences(made).T
     assert oracles.relative_error([found], [right]) <= 1e-7
@@ -86,7 +86,7 @@ def test_that_the_hessian_between_two_vectors_is_symmetric(mode: str) -> None:
     made = prepare(products(mode, loss="cross_entropy"), CPU)
 
     v, w = flat_vectors(made)
-    hv, hw = flat_products(compute(made, Silent()).result)
+    hv, hw = flat_products(compute(made, SILENT).result)
 
     assert (v @ hw).item() == pytest.approx((w @ hv).item(), rel=1e-12)
 
@@ -95,7 +95,7 @@ def test_that_differences_are_exact_on_a_quadratic() -> None:
     made = prepare(products("finite_difference", 3, layers=LINEAR), CPU)
     exact = prepare(products("reverse_over_reverse", 3, layers=LINEAR), CPU)
 
-    found, right = (compute(one, Silent()).result["0.weight"] for one in (made, exact))
+    found, right = (compute(one, SILENT).result["0.weight"] for one in (made, exact))
 
     assert oracles.relative_error([found], [right]) <= 1e-9
 
@@ -132,7 +132,7 @@ def test_that_weights_and_vectors_are_as_they_were(mode: str) -> None:
     tensors = {**made.parameters, **made.own}
     before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert all(torch.equal(tensor, before[name]) for name, tensor in tensors.items())
     assert all(tensor.grad is None for tensor in made.parameters.values())
@@ -158,13 +158,13 @@ class _Raising(Silent):
 def test_that_weights_are_as_they_were_when_it_is_interrupted(mode: str, phase: int) -> None:
     made = prepare(products(mode), CPU)
     before = {name: tensor.detach().clone() for name, tensor in made.parameters.items()}
-    right = compute(made, Silent()).result
+    right = compute(made, SILENT).result
 
     with pytest.raises(KeyboardInterrupt):
         compute(made, _Raising(phase))
 
     assert all(torch.equal(tensor, before[name]) for name, tensor in made.parameters.items())
-    again = compute(made, Silent()).result
+    again = compute(made, SILENT).result
     assert all(torch.equal(again[name], part) for name, part in right.items())
 
 
@@ -177,7 +177,7 @@ def test_that_dropout_is_the_same_function_for_all_vectors_and_modes() -> None:
         for vectors in made.own.values():
             vectors[1] = vectors[0]
         made.reset()
-        one, two = flat_products(compute(made, Silent()).result)
+        one, two = flat_products(compute(made, SILENT).result)
         assert torch.equal(one, two)
         found.append(one)
 
@@ -191,7 +191,7 @@ def test_that_running_statistics_see_the_batch_at_most_once(mode: str) -> None:
     layers = [NET[0], {"kind": "batch_norm"}, NET[2]]
     made = prepare(products(mode, 3, layers=layers), CPU)
 
-    compute(made, Silent())
+    compute(made, SILENT)
 
     seen = made.buffers["1.num_batches_tracked"].item()
     assert seen == (1 if mode == "reverse_over_reverse" else 0)
@@ -283,7 +283,7 @@ def test_that_a_hessian_of_zeros_is_a_result_and_a_warning(mode: str) -> None:
     layers = [*LINEAR, {"kind": "softmax"}]
     made = prepare(products(mode, layers=layers), CPU)
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert not computed.result["0.weight"].any()
     assert computed.result["0.weight"].shape == (2, 1, 3)

@@ -12,7 +12,7 @@ import torch
 
 from core.engine.inner_loop import INNER_STEPS, Descent, SupportLoss, saved_gradient_step
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.memory.allocator import allocator_peak
 from core.spec.inner_segments import adapted_numbers, graph_numbers, inner_segments
@@ -62,7 +62,7 @@ def made(
 
 def result(problem: Problem) -> list[torch.Tensor]:
     problem.reset()
-    computed = compute(problem, Silent())
+    computed = compute(problem, SILENT)
     return [computed.loss, *computed.result.values(), *problem.buffers.values()]
 
 
@@ -134,7 +134,7 @@ def test_that_a_gradient_that_is_the_same_everywhere_has_no_derivative() -> None
     loss = SupportLoss(lambda tensors: (3 * tensors[0]).sum(), lambda tensors: 3 * tensors[0].sum())
     weights = (torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True))
 
-    stepped = saved_gradient_step(loss, weights, 0.5, Silent())
+    stepped = saved_gradient_step(loss, weights, 0.5, SILENT)
     (through,) = torch.autograd.grad(stepped[0].sum(), weights[:1])
 
     assert stepped[1] is weights[1]
@@ -150,7 +150,7 @@ def test_that_a_gradient_by_what_stands_beside_is_a_mixed_derivative() -> None:
         return (w.square() * b).sum()
 
     w, b = (torch.tensor(values, requires_grad=True) for values in ([2.0, 3.0], [0.5, 0.25]))
-    (stepped,) = saved_gradient_step(SupportLoss(loss, loss, beside=(b,)), (w,), 0.5, Silent())
+    (stepped,) = saved_gradient_step(SupportLoss(loss, loss, beside=(b,)), (w,), 0.5, SILENT)
 
     by_w, by_b = torch.autograd.grad(stepped.sum(), (w, b), create_graph=True)
     assert torch.allclose(by_w, 1 - b)
@@ -171,7 +171,7 @@ def test_that_a_run_is_walked_as_often_as_there_are_gradients_and_once_before() 
 
     weights = (torch.ones(3, requires_grad=True),)
     support = SupportLoss(loss(False), loss(True))
-    descent = Descent(INNER_STEPS["segments"], 0.01, Silent())
+    descent = Descent(INNER_STEPS["segments"], 0.01, SILENT)
     stepped = descent.once_more(support, weights, ["step"] * 4)
     assert walks == [False] * 4
     torch.autograd.grad(stepped[0].sum(), weights)

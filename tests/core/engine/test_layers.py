@@ -11,7 +11,7 @@ import torch
 from core.engine import layers
 from core.engine.computed import Computed, computed
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.engine.workloads.nested_gradient import nested_gradients
 from core.spec.layers import LAYER_KINDS
@@ -136,10 +136,10 @@ def gradients(
     """The nested gradient at other parameters, with the same random numbers each time."""
     made.reset()
     derivative = nested_gradients(
-        lambda: made.loss(parameters, made.data[0], made.data[1], Silent()),
+        lambda: made.loss(parameters, made.data[0], made.data[1], SILENT),
         tuple(parameters.values()),
         order,
-        Silent(),
+        SILENT,
     )
     return list(computed(derivative, parameters, order).result.values())
 
@@ -149,7 +149,7 @@ def summed(made: Problem, point: oracles.Tensors, order: int) -> float:
     parameters = dict(zip(made.parameters, point, strict=True))
     if order == 0:
         made.reset()
-        return made.loss(parameters, made.data[0], made.data[1], Silent()).item()
+        return made.loss(parameters, made.data[0], made.data[1], SILENT).item()
     return oracles.flat(gradients(made, parameters, order)).sum().item()
 
 
@@ -190,7 +190,7 @@ def test_that_a_layer_computes_what_its_torch_module_computes(case: str, order: 
 
     x = made.data[0]
     made.reset()
-    found = made.stack.forward(made.parameters, made.buffers, x, Silent())
+    found = made.stack.forward(made.parameters, made.buffers, x, SILENT)
     torch.manual_seed(made.spec.measure.seed)
     right = oracles.in_turn(module, x)
 
@@ -255,7 +255,7 @@ def test_that_meta_gradients_through_every_layer_equal_differences(case: str, hi
         parameters = dict(zip(made.parameters, point, strict=True))
         made.reset()
         lower = made.spec.with_changes({"workload.order": order})
-        return compute(replace(made, parameters=parameters, spec=lower), Silent())
+        return compute(replace(made, parameters=parameters, spec=lower), SILENT)
 
     def previous(point: oracles.Tensors, order: int) -> float:
         if order == 2:

@@ -7,7 +7,7 @@ import torch
 
 from core.engine.data import Tasks, draw_tasks
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.engine.workloads.meta_training import learn
 from core.spec.run import RunSpec
@@ -27,7 +27,7 @@ def test_that_learning_lowers_the_loss_and_leaves_the_problem_as_it_was() -> Non
     assert all(parameter.grad is None for parameter in made.parameters.values())
     assert len(curve) == 30
     assert curve[-1] < 0.8 * curve[0]
-    assert curve[0] == pytest.approx(compute(made, Silent()).loss.item(), rel=1e-12)
+    assert curve[0] == pytest.approx(compute(made, SILENT).loss.item(), rel=1e-12)
 
 
 def test_that_learning_follows_adam_on_fresh_tasks() -> None:

@@ -12,7 +12,7 @@ from core.engine.gradients import Derivative
 from core.engine.inner_loop import INNER_STEPS, SupportLoss
 from core.engine.meta_gradient import Learner, Task, meta_gradient
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 from core.spec.workloads import Maml
@@ -49,7 +49,7 @@ def on_quadratics(
         Learner(
             (initial,),
             Maml(order=order, inner_steps=steps, inner_lr=rate),
-            Silent(),
+            SILENT,
             INNER_STEPS[inner_loop],
         ),
         [Task(SupportLoss(inner, inner), outer) for inner, outer in pairs],
@@ -123,7 +123,7 @@ def test_that_several_tasks_are_averaged(order: int) -> None:
             Learner(
                 (initial.clone().requires_grad_(),),
                 Maml(order=order, inner_steps=3, inner_lr=0.1),
-                Silent(),
+                SILENT,
                 INNER_STEPS["standard"],
             ),
             [Task(SupportLoss(inner, inner), outer)],
@@ -268,7 +268,7 @@ def test_that_meta_gradients_equal_a_loop_written_by_hand(
     right, loss = by_hand(made, order)
     made.reset()
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert list(computed.result) == list(made.parameters)
     error = oracles.relative_error(list(computed.result.values()), list(right.values()))
@@ -284,8 +284,8 @@ def test_that_running_statistics_see_each_batch_once(checkpointing: str, inner_l
     plain = problem("batch norm", 2)
     saving = problem("batch norm", 2, checkpointing={"kind": checkpointing}, inner_loop=inner_loop)
 
-    compute(plain, Silent())
-    compute(saving, Silent())
+    compute(plain, SILENT)
+    compute(saving, SILENT)
 
     assert plain.buffers["1.num_batches_tracked"] == 2 * 3
     for name, buffer in plain.buffers.items():
@@ -302,7 +302,7 @@ def test_that_random_numbers_after_a_repetition_do_not_depend_on_what_is_compute
     states = []
     for made in (plain, saving):
         made.reset()
-        compute(made, Silent())
+        compute(made, SILENT)
         states.append(torch.get_rng_state())
 
     assert torch.equal(*states)
@@ -327,7 +327,7 @@ def test_that_a_sparse_embedding_has_the_meta_gradient_of_a_dense_one(
             }
         )
         made = prepare(spec, torch.device("cpu"))
-        results.append(list(compute(made, Silent()).result.values()))
+        results.append(list(compute(made, SILENT).result.values()))
 
     dense, sparse = results
     assert oracles.relative_error(sparse, dense) <= 1e-12

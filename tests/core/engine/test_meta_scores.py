@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from core.engine.data import Tasks, draw_tasks
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute, follow
 from core.engine.workloads.held_out import _mean, _ratio
 from core.engine.workloads.meta_scores import paths
@@ -110,9 +110,7 @@ def test_that_readings_tell_the_loss_before_and_after_adapting(order: int) -> No
         "loss_before_adaptation": pytest.approx(before, rel=1e-12),
         "loss_after_adaptation": pytest.approx(after, rel=1e-12),
     }
-    assert readings["loss_after_adaptation"] == pytest.approx(
-        compute(problem, Silent()).loss.item()
-    )
+    assert readings["loss_after_adaptation"] == pytest.approx(compute(problem, SILENT).loss.item())
     assert points == {}
 
 
@@ -153,7 +151,7 @@ def test_that_each_variant_ends_where_its_result_was_judged(variant: str) -> Non
 
     ends = [path[-1].loss for path in paths(problem, 2)]
 
-    assert sum(ends) / 3 == pytest.approx(compute(problem, Silent()).loss.item(), rel=1e-12)
+    assert sum(ends) / 3 == pytest.approx(compute(problem, SILENT).loss.item(), rel=1e-12)
 
 
 def test_that_imaml_reads_what_conjugate_gradients_leave() -> None:

@@ -12,7 +12,7 @@ from core.engine.implicit import solve
 from core.engine.inner_loop import INNER_STEPS, SupportLoss
 from core.engine.meta_gradient import Learner, Task, meta_gradient
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.workloads import Maml
 from tests import oracles
@@ -42,7 +42,7 @@ def quadratics(tasks: int = 1) -> list[tuple[Quadratic, Quadratic]]:
 
 
 def whole(workload: Maml, pairs: Sequence[tuple[Quadratic, Quadratic]]) -> Derivative:
-    learner = Learner((start().requires_grad_(),), workload, Silent(), INNER_STEPS["standard"])
+    learner = Learner((start().requires_grad_(),), workload, SILENT, INNER_STEPS["standard"])
     return meta_gradient(
         learner, [Task(SupportLoss(inner, inner), outer) for inner, outer in pairs]
     )
@@ -67,7 +67,7 @@ def by_parts(
     learner = Learner(
         (body.clone().requires_grad_(), head.clone().requires_grad_()),
         workload,
-        Silent(),
+        SILENT,
         INNER_STEPS[inner_loop],
         staying=1,
     )
@@ -321,7 +321,7 @@ def test_that_anil_equals_a_loop_that_steps_the_last_layer(
         right, total = list(slopes), torch.stack([slope.sum() for slope in slopes]).sum()
     made.reset()
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert oracles.relative_error(list(computed.result.values()), right) <= 1e-10
     assert computed.loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-12)
@@ -356,7 +356,7 @@ def test_that_reptile_and_imaml_equal_loops_and_a_dense_hessian(
             results.append(dense_solution(made, net, fast, number))
     made.reset()
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert oracles.relative_error(list(computed.result.values()), mean_of(results)) <= 1e-9
     assert computed.loss.item() == pytest.approx(sum(losses) / 2, rel=1e-12)
@@ -386,7 +386,7 @@ def test_that_the_body_of_anil_sees_each_batch_once() -> None:
     """In one pass over the support set and one over the query set, whatever the inner steps."""
     made = variant_of("batch norm", "anil", 2)
 
-    compute(made, Silent())
+    compute(made, SILENT)
 
     assert made.buffers["1.num_batches_tracked"] == 2 * 2
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from core.engine.moved_weights import MovedWeights
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from tests import oracles
 
 STEP = torch.tensor(0.25, dtype=torch.float64)
@@ -38,13 +38,13 @@ def loss(weights: dict[str, torch.Tensor] | MovedWeights, x: torch.Tensor) -> to
 
 def moved(weights: dict[str, torch.Tensor]) -> tuple[MovedWeights, list[torch.Tensor]]:
     along = [torch.full_like(weight, 0.5) for weight in weights.values()]
-    return MovedWeights(weights, along, STEP, Silent()), along
+    return MovedWeights(weights, along, STEP, SILENT), along
 
 
 def gradient(
     weights: dict[str, torch.Tensor], along: list[torch.Tensor], x: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    beside = MovedWeights(weights, along, STEP, Silent())
+    beside = MovedWeights(weights, along, STEP, SILENT)
     with beside.forgotten():
         value = loss(beside, x)
     return torch.autograd.grad(value, list(weights.values()))

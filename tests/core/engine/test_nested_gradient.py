@@ -8,7 +8,7 @@ import torch
 from typing_extensions import override
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT, Silent
 from core.engine.workloads import compute
 from core.engine.workloads.nested_gradient import nested_gradients
 from core.spec.run import RunSpec
@@ -62,14 +62,14 @@ def x() -> torch.Tensor:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_that_every_order_of_an_exponential_is_right(x: torch.Tensor, order: int) -> None:
-    found = nested_gradients(lambda: torch.exp(1.3 * x).sum(), (x,), order, Silent())
+    found = nested_gradients(lambda: torch.exp(1.3 * x).sum(), (x,), order, SILENT)
 
     assert oracles.relative_error(found.gradients, [oracles.exponential(x, 1.3, order)]) <= 1e-10
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_that_every_order_of_a_hyperbolic_tangent_is_right(x: torch.Tensor, order: int) -> None:
-    found = nested_gradients(lambda: torch.tanh(x).sum(), (x,), order, Silent())
+    found = nested_gradients(lambda: torch.tanh(x).sum(), (x,), order, SILENT)
 
     assert oracles.relative_error(found.gradients, [oracles.hyperbolic_tangent(x, order)]) <= 1e-10
 
@@ -78,7 +78,7 @@ def test_that_every_order_of_a_hyperbolic_tangent_is_right(x: torch.Tensor, orde
 def test_that_each_order_differentiates_the_sum_of_all_entries(x: torch.Tensor, order: int) -> None:
     weights = torch.linspace(-1, 2, 7, dtype=torch.float64)
 
-    found = nested_gradients(lambda: (weights * x).sum() ** 7, (x,), order, Silent())
+    found = nested_gradients(lambda: (weights * x).sum() ** 7, (x,), order, SILENT)
 
     right = oracles.power_of_sum(weights, x, 7, order)
     assert oracles.relative_error(found.gradients, [right]) <= 1e-10
@@ -89,9 +89,7 @@ def test_that_tensors_are_differentiated_together(order: int) -> None:
     weights = torch.linspace(-1, 2, 5, dtype=torch.float64)
     parts = [torch.full((size,), 0.4, dtype=torch.float64).requires_grad_() for size in (2, 3)]
 
-    found = nested_gradients(
-        lambda: (weights * torch.cat(parts)).sum() ** 7, parts, order, Silent()
-    )
+    found = nested_gradients(lambda: (weights * torch.cat(parts)).sum() ** 7, parts, order, SILENT)
 
     right = oracles.power_of_sum(weights, torch.cat(parts), 7, order).split([2, 3])
     assert oracles.relative_error(found.gradients, right) <= 1e-10
@@ -100,7 +98,7 @@ def test_that_tensors_are_differentiated_together(order: int) -> None:
 def test_that_a_derivative_that_vanishes_is_a_result_of_zeros_and_a_warning() -> None:
     quadratic = problem(model__layers=[{"kind": "linear", "out_features": 1}], workload__order=4)
 
-    computed = compute(quadratic, Silent())
+    computed = compute(quadratic, SILENT)
 
     assert set(computed.result) == {"0.weight", "0.bias"}
     assert all(not tensor.any() for tensor in computed.result.values())
@@ -111,7 +109,7 @@ def test_that_a_derivative_that_vanishes_is_a_result_of_zeros_and_a_warning() ->
 
 
 def test_that_a_derivative_that_does_not_vanish_has_no_warning() -> None:
-    assert compute(problem(workload__order=3), Silent()).warnings == ()
+    assert compute(problem(workload__order=3), SILENT).warnings == ()
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -120,7 +118,7 @@ def test_that_a_tensor_without_influence_gets_zeros_and_leaves_the_others_right(
 ) -> None:
     idle = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
 
-    found = nested_gradients(lambda: torch.exp(x).sum(), (idle, x), order, Silent())
+    found = nested_gradients(lambda: torch.exp(x).sum(), (idle, x), order, SILENT)
 
     assert found.gradients[0] is None
     assert oracles.relative_error(found.gradients[1:], [torch.exp(x)]) <= 1e-10
@@ -129,7 +127,7 @@ def test_that_a_tensor_without_influence_gets_zeros_and_leaves_the_others_right(
 def test_that_a_tensor_that_only_the_first_order_depends_on_is_left_out_of_the_sum() -> None:
     linear, cubic = (torch.tensor(2.0, requires_grad=True) for _ in range(2))
 
-    found = nested_gradients(lambda: 5 * linear + cubic**3, (linear, cubic), 2, Silent())
+    found = nested_gradients(lambda: 5 * linear + cubic**3, (linear, cubic), 2, SILENT)
 
     assert found.gradients == (None, torch.tensor(12.0))
 
@@ -138,7 +136,7 @@ def test_that_a_tensor_that_only_the_first_order_depends_on_is_left_out_of_the_s
 def test_that_neither_a_graph_nor_a_grad_is_left_behind(order: int) -> None:
     made = problem(workload__order=order)
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert not any(tensor.requires_grad for tensor in computed.result.values())
     assert not computed.loss.requires_grad
@@ -172,7 +170,7 @@ def test_that_inputs_can_be_differentiated_by(order: int) -> None:
     for _ in range(order):
         (right,) = torch.autograd.grad(right.sum(), x, create_graph=True)
 
-    computed = compute(made, Silent())
+    computed = compute(made, SILENT)
 
     assert list(computed.result) == ["x"]
     assert oracles.relative_error([computed.result["x"]], [right]) <= 1e-12
@@ -194,7 +192,7 @@ def test_that_weights_are_those_of_the_torch_module() -> None:
 def test_that_weights_data_and_result_have_the_precision(precision: str) -> None:
     made = problem(mitigation__precision=precision)
 
-    tensors = [*made.parameters.values(), *made.data, *compute(made, Silent()).result.values()]
+    tensors = [*made.parameters.values(), *made.data, *compute(made, SILENT).result.values()]
 
     assert {tensor.dtype for tensor in tensors} == {getattr(torch, precision)}
 
@@ -224,7 +222,7 @@ def test_that_every_repetition_is_the_same_computation() -> None:
     results, statistics = [], []
     for _ in range(2):
         made.reset()
-        results.append(compute(made, Silent()).result)
+        results.append(compute(made, SILENT).result)
         statistics.append({name: buffer.clone() for name, buffer in made.buffers.items()})
 
     for name in results[0]:
@@ -252,7 +250,7 @@ def test_that_a_sparse_gradient_equals_the_dense_one(order: int, checkpointing: 
                 workload__order=order,
                 mitigation__checkpointing__kind=checkpointing,
             ),
-            Silent(),
+            SILENT,
         ).result
         for sparse in (False, True)
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from core.engine.data import Batch
 from core.engine.descent import METHODS, descend
 from core.engine.excerpt import Excerpt
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent, within
+from core.engine.recorder import SILENT, Silent, within
 from core.engine.workloads import compute, follow
 from core.measure.memory.ledger import Ledger
 from core.results.charts import LOSS_BY_ITERATION, LOSS_BY_SECONDS, RESIDUAL, curves_of
@@ -41,7 +41,7 @@ def problem(layers: list[dict[str, object]] = CURVED, **workload: object) -> Pro
 
 def computed(made: Problem) -> Computed:
     made.reset()
-    return compute(made, Silent())
+    return compute(made, SILENT)
 
 
 def best_linear_map(data: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -311,7 +311,7 @@ def test_that_a_number_is_read_unseen() -> None:
         assert ledger.number(tensor) == 2.5
         assert within(ledger).number(tensor) == 2.5
     assert ledger.calls() == {}
-    assert Silent().number(tensor) == 2.5
+    assert SILENT.number(tensor) == 2.5
     assert within(Telling()).number(tensor) is None
 
 
@@ -331,7 +331,7 @@ def test_that_a_few_like_parts_hold_what_all_of_them_do(workload: dict[str, obje
     few, all_parts = (prepare(spec, torch.device("cpu"), Excerpt(units=most)) for most in (3, None))
 
     held = [
-        oracles.peak_bytes(lambda made=made: compute(made, Silent())) for made in (few, all_parts)
+        oracles.peak_bytes(lambda made=made: compute(made, SILENT)) for made in (few, all_parts)
     ]
 
     assert held[0] == held[1] > 0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.engine import recurrent
 from core.engine.attention import self_attention, written_out_attention
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.correctness.check import check
 from core.spec.run import RunSpec
@@ -53,7 +53,7 @@ def test_that_products_with_the_hessian_equal_differences_of_gradients(
     weights = [torch.randn_like(tensor) for tensor in vector]
 
     made.reset()
-    found = [part[0] for part in compute(made, Silent()).result.values()]
+    found = [part[0] for part in compute(made, SILENT).result.values()]
 
     def slope(moved: oracles.Tensors) -> float:
         parameters = dict(zip(made.parameters, moved, strict=True))
@@ -77,9 +77,9 @@ def test_that_products_in_32_bits_are_those_in_64(case: str, mode: str) -> None:
         for one, other in zip(narrow.data, wide.data, strict=True):
             one.copy_(other)
 
-    found = [part.double() for part in compute(narrow, Silent()).result.values()]
+    found = [part.double() for part in compute(narrow, SILENT).result.values()]
 
-    right = list(compute(wide, Silent()).result.values())
+    right = list(compute(wide, SILENT).result.values())
     assert oracles.relative_error(found, right) <= 1e-4
 
 
@@ -96,7 +96,7 @@ def test_that_a_gradient_under_autocast_is_near_that_in_64_bits(kind: str) -> No
         {"model": {"kind": "stack", "input_shape": [5, 3], "layers": layers}}
     )
     found, right = (
-        compute(prepare(asked.with_value("mitigation.precision", precision), CPU), Silent())
+        compute(prepare(asked.with_value("mitigation.precision", precision), CPU), SILENT)
         for precision in ("autocast", "float64")
     )
     parts = [part.double() for part in found.result.values()]

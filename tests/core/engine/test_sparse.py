@@ -7,7 +7,7 @@ import torch
 
 from core.engine.data import Batch
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 
@@ -41,7 +41,7 @@ def problem(sparse: bool, workload: dict[str, object], checkpointing: str = "non
 
 
 def result(made: Problem) -> dict[str, torch.Tensor]:
-    return compute(made, Silent()).result
+    return compute(made, SILENT).result
 
 
 def used(made: Problem) -> torch.Tensor:

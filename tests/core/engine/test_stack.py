@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.spec.run import RunSpec
 from tests import oracles
@@ -26,7 +26,7 @@ def mlp(width: int, depth: int, **changes: object) -> Problem:
 
 
 def peak(made: Problem) -> int:
-    return oracles.peak_bytes(lambda: compute(made, Silent()))
+    return oracles.peak_bytes(lambda: compute(made, SILENT))
 
 
 @pytest.mark.parametrize("first", range(9))
@@ -140,7 +140,7 @@ def test_that_nothing_stays_allocated_but_the_result(
         mitigation__inner_loop="checkpoint",
     )
 
-    outcome = compute(made, Silent())
+    outcome = compute(made, SILENT)
 
     tensors = [*outcome.result.values(), outcome.loss]
-    assert oracles.kept_bytes(lambda: compute(made, Silent())) == sum(t.nbytes for t in tensors)
+    assert oracles.kept_bytes(lambda: compute(made, SILENT)) == sum(t.nbytes for t in tensors)

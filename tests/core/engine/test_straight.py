@@ -80,7 +80,7 @@ def whole() -> Whole:
 @pytest.mark.parametrize("recorder", [SILENT, Listening()])
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_that_weights_in_an_order_give_what_the_modules_give(whole, recorder, shuffled) -> None:
-    names = list(whole.parameters)[:: -1 if shuffled else 1]
+    names = tuple(whole.parameters)[:: -1 if shuffled else 1]
     segment = whole.stack.segment_of(names, whole.buffers, recorder)
     output = segment(whole.x, *[whole.parameters[name] for name in names])
     torch.testing.assert_close(output, whole.module(whole.x))

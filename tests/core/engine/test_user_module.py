@@ -8,7 +8,7 @@ import torch
 from torch.func import functional_call, hessian  # noqa: TID251 - judges the engine from outside
 
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT, Silent
 from core.engine.user_file import UserFileError
 from core.engine.user_module import UserModule
 from core.engine.user_trial import completed
@@ -67,12 +67,12 @@ def stack_of(own: RunSpec) -> RunSpec:
 
 def computed(problem: Problem) -> dict[str, torch.Tensor]:
     problem.reset()
-    return compute(problem, Silent()).result
+    return compute(problem, SILENT).result
 
 
 def peak(problem: Problem) -> int:
     problem.reset()
-    return oracles.peak_bytes(lambda: compute(problem, Silent()))
+    return oracles.peak_bytes(lambda: compute(problem, SILENT))
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
@@ -216,7 +216,7 @@ def test_that_each_repetition_starts_from_the_same_buffers(tmp_path) -> None:
         problem.reset()
         assert not module.mean.any()
         assert module.norm.num_batches_tracked == 0
-        compute(problem, Silent())
+        compute(problem, SILENT)
         assert module.mean.any()
         assert module.norm.num_batches_tracked == 1
 
@@ -226,7 +226,7 @@ def test_that_losses_beside_the_weights_leave_the_statistics_alone(mode: str, tm
     workload = {"kind": "hvp", "mode": mode}
     problem = prepare(own_spec(written(tmp_path, PARTS), workload=workload), CPU)
     problem.reset()
-    compute(problem, Silent())
+    compute(problem, SILENT)
     times = {"reverse_over_reverse": 1, "finite_difference": 0}
     assert problem.buffers["norm.num_batches_tracked"] == times[mode]
 
@@ -238,7 +238,7 @@ def test_that_a_recorder_hears_which_module_computes(tmp_path) -> None:
     problem.loss(problem.parameters, x, y, heard)
     assert heard.told == [0, 1, 0, 2, 0, 3, 0, 4, 0, -1, -1]
     silent = Layers()
-    problem.loss(problem.parameters, x, y, Silent())
+    problem.loss(problem.parameters, x, y, SILENT)
     assert silent.told == []
 
 
@@ -329,7 +329,7 @@ def test_that_one_derivative_leaves_the_kernels_to_torch(tmp_path) -> None:
     tokens = {"input_shape": [5], "model": {"vocabulary": 11}, "loss": "cross_entropy"}
     problem = prepare(own_spec(written(tmp_path, TOKENS), workload=order, **tokens), CPU)
     x, y = problem.examples
-    loss = problem.loss(problem.parameters, x, y, Silent())
+    loss = problem.loss(problem.parameters, x, y, SILENT)
     names, todo = set(), [loss.grad_fn]
     while todo:
         node = todo.pop()
@@ -354,7 +354,7 @@ def test_that_a_step_is_measured_once_its_optimizer_has_settled(tmp_path) -> Non
     x, y = problem.examples
     loss = torch.nn.functional.mse_loss(problem.stack._module(x), y)
     gradients = torch.autograd.grad(loss, list(problem.parameters.values()))
-    after = compute(problem, Silent())
+    after = compute(problem, SILENT)
     right = [w - 0.5 * 1.9 * g for w, g in zip(start, gradients, strict=True)]
     assert oracles.relative_error(list(after.result.values()), right) <= 1e-14
     assert math.isclose(after.loss.item(), loss.item(), rel_tol=1e-14)

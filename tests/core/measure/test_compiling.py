@@ -12,7 +12,7 @@ import core.measure.compiling as module
 from core.engine.compiling import CannotCompile
 from core.engine.computed import Computed
 from core.engine.problem import Problem, prepare
-from core.engine.recorder import Recorder, Silent
+from core.engine.recorder import SILENT, Recorder
 from core.engine.workloads import compute
 from core.measure.compiling import Compilation
 from core.results.measurement import Check
@@ -58,7 +58,7 @@ def compilation_of(
         stand_in = Instead(problem, **options)
         monkeypatch.setattr(module, "compiled", lambda _: stand_in)
         compilation = Compilation()
-        return compilation, compilation.of(problem)(Silent())
+        return compilation, compilation.of(problem)(SILENT)
 
     return make
 
@@ -69,7 +69,7 @@ Make = Callable[..., tuple[Compilation, Computed]]
 def test_that_a_run_that_does_not_compile_has_nothing_to_say() -> None:
     problem = problem_of(**{"mitigation.compile": False})
     compilation = Compilation()
-    found = compilation.of(problem)(Silent())
+    found = compilation.of(problem)(SILENT)
     assert compilation.against_uncompiled(found, [1e-3]) == ({},)
     assert compilation.judged(SMALL_COPY) is SMALL_COPY
     assert compilation.judged(None) is None

@@ -9,7 +9,6 @@ from core.export.script.parts import in_parts
 from core.spec.run import RunSpec
 from core.spec.workloads import Adversarial
 
-_CRITERIA = {"mse": "F.mse_loss", "cross_entropy": "F.cross_entropy"}
 _BY = {"i_fgsm": "signed gradients", "second_order": "the highest point of a second-order model"}
 
 
@@ -38,15 +37,11 @@ def source(spec: RunSpec, network: Network) -> Iterator[str]:
     if workload.training_steps:
         yield _TRAIN.replace("UPDATE", update).replace("SEED\n", _seed(network))
         yield "train()"
-    yield from in_parts(spec, network, _attack(spec, workload, network, update), share=False)
+    yield from in_parts(spec, network, _attack(workload, network, update), share=False)
 
 
-def _attack(spec: RunSpec, workload: Adversarial, network: Network, update: str) -> Iterator[str]:
-    by_class = spec.loss == "cross_entropy"
-    form = _LOSS_AT if network.shows_output else _LOSS_ALONE
-    judged = form.replace("CRITERION", _CRITERIA[spec.loss])
-    judged = judged.replace("RIGHT", "output.argmax(1) == y" if by_class else "None")
-    yield judged.replace("UPDATE", update).replace("SEED\n", _seed(network))
+def _attack(workload: Adversarial, network: Network, update: str) -> Iterator[str]:
+    yield _LOSS_AT.replace("UPDATE", update).replace("SEED\n", _seed(network))
     if workload.method == "i_fgsm":
         yield _SIGNED
         return
@@ -83,24 +78,9 @@ SEED
 
 
 def judged(inputs):
-    """The loss, and which answers are right."""
-SEED
+    """The loss without its graph."""
     with torch.no_grad():
-        output = forward(parameters, inputsUPDATE)
-        total = CRITERION(output, y).clone()
-        return total, RIGHT'''
-
-_LOSS_ALONE = '''\
-def loss_at(inputs):
-    """The loss of the network for other inputs."""
-SEED
-    return loss(parameters, inputs, yUPDATE)
-
-
-def judged(inputs):
-    """The loss; which answers are right, the file's own loss does not tell."""
-    with torch.no_grad():
-        return loss_at(inputs).clone(), None'''
+        return loss_at(inputs).clone()'''
 
 _SIGNED = '''\
 def step(inputs):
@@ -118,8 +98,7 @@ def compute():
     for _ in range(STEPS):
         inputs = step(inputs).requires_grad_()
     found = inputs.detach()
-    before, after = judged(x), judged(found)
-    return after[0], [found]'''
+    return judged(found), [found]'''
 
 _UNIT = '''\
 def over(numerators, denominators):
@@ -219,5 +198,4 @@ def compute():
         sizes = torch.linalg.vector_norm(slope, dim=1)
         largest = torch.where(sizes > 0, left / sizes, 0).amax()  # what the space leaves out
     del slope, basis, matrix, rest, within, points, change, left, sizes
-    before, after = judged(x), judged(inputs)
-    return after[0], [inputs]'''
+    return judged(inputs), [inputs]'''

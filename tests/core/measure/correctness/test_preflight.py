@@ -13,7 +13,7 @@ from core.engine import losses
 from core.engine.layers import Forward
 from core.engine.layers import forward as engine_forward
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.correctness.preflight import Part, observe, preflight
 from core.measure.memory.allocator import allocator_peak
@@ -90,7 +90,7 @@ def test_that_no_layer_that_runs_is_called_faulty(kind: str, order: int) -> None
     )
 
     found = preflight(value)
-    compute(prepare(value, CPU), Silent())
+    compute(prepare(value, CPU), SILENT)
 
     assert [finding for finding in found if finding.severity == "error"] == []
 
@@ -104,7 +104,7 @@ def test_that_no_layer_is_called_faulty_in_forward_modes(kind: str, mode: str) -
     value = spec(layers, INPUT_SHAPES.get(kind, VECTOR), workload=hvp)
 
     found = preflight(value)
-    compute(prepare(value, CPU), Silent())
+    compute(prepare(value, CPU), SILENT)
 
     assert {finding.severity for finding in found} <= {"note"}
 
@@ -121,7 +121,7 @@ def test_that_a_sparse_embedding_is_called_faulty_in_forward_modes_and_is(mode: 
         "embedding: the sparse gradient of embedding has no forward mode; use sparse=False."
     )
     with pytest.raises((RuntimeError, NotImplementedError)):
-        compute(prepare(value, CPU), Silent())
+        compute(prepare(value, CPU), SILENT)
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])

@@ -9,7 +9,7 @@ import torch
 import core.measure.forecasting.forecast as forecast_module
 import core.measure.memory.alone as alone_module
 from core.engine.problem import prepare
-from core.engine.recorder import Silent
+from core.engine.recorder import SILENT
 from core.engine.workloads import compute
 from core.measure.forecasting.forecast import CUDA_BLOCK_BYTES, Forecaster
 from core.measure.forecasting.prediction import Unpredictable, predict
@@ -258,5 +258,5 @@ def test_that_a_forecast_leaves_no_tensor_and_no_mode_behind() -> None:
     tensor = torch.ones(2) + 1
     assert type(tensor) is torch.Tensor
     problem = prepare(SPEC, CPU)
-    result = compute(problem, Silent())
+    result = compute(problem, SILENT)
     assert all(type(gradient) is torch.Tensor for gradient in result.result.values())
