@@ -6,8 +6,11 @@ import math
 import platform
 import time
 from bisect import bisect_right
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
+from typing import Any
 
 import psutil
 
@@ -243,18 +246,33 @@ def started_here(run_id: str, spec: RunSpec) -> Started:
     )
 
 
+def is_of_here(environment: Environment) -> bool:
+    """Whether a run in this environment says what one on this machine takes: a history may lie in a
+    home that several machines share, and outlives versions of torch."""
+    known, here = environment.model_dump(), _here()
+    return all(known[key] == here[key] for key in ("cpu", "cpu_count", "platform", "torch"))
+
+
 def _environment(spec: RunSpec) -> Environment:
     """What can be told of this machine without loading torch."""
     return Environment(
-        hogui=core.__version__,
-        python=platform.python_version(),
-        torch=metadata.version("torch"),
-        numpy=metadata.version("numpy"),
-        platform=platform.platform(),
-        cpu=processor_name(),
-        cpu_count=psutil.cpu_count() or 1,
+        **_here(),
         threads=spec.measure.threads,
         memory_bytes=psutil.virtual_memory().total,
         device=spec.device,
         device_name="",
     )
+
+
+@cache
+def _here() -> Mapping[str, Any]:
+    """What stays as it is while the program runs."""
+    return {
+        "hogui": core.__version__,
+        "python": platform.python_version(),
+        "torch": metadata.version("torch"),
+        "numpy": metadata.version("numpy"),
+        "platform": platform.platform(),
+        "cpu": processor_name(),
+        "cpu_count": psutil.cpu_count() or 1,
+    }

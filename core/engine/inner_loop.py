@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
-from core.engine.gradients import Gradients, gradients_of
+from core.engine.gradients import gradients_of
 from core.engine.recorder import SILENT, Recorder
 from core.engine.rematerialize import rematerialize
 from core.results.categories import graph_category
@@ -175,35 +175,17 @@ INNER_STEPS: dict[str, InnerStep] = {
 
 def _standard_unheard(loss: SupportLoss, weights: Weights, alpha: float) -> Weights:
     value = loss.first((*weights, *loss.beside))
-    if not value.requires_grad:
-        return weights
-    gradients: Gradients = torch.autograd.grad(
-        (value,), weights, create_graph=True, allow_unused=True
-    )
+    gradients = gradients_of((value,), weights, create_graph=True)
     del value
-    return tuple(
-        [
-            weight if gradient is None else torch.add(weight, gradient, alpha=alpha)
-            for weight, gradient in zip(weights, gradients, strict=True)
-        ]
-    )
+    return _moved(weights, gradients, alpha)
 
 
 def _detached_unheard(loss: SupportLoss, weights: Weights, alpha: float) -> Weights:
     value = loss.first((*weights, *loss.beside))
-    if not value.requires_grad:
-        return tuple([weight.detach().requires_grad_() for weight in weights])
-    gradients: Gradients = torch.autograd.grad((value,), weights, allow_unused=True)
+    gradients = gradients_of((value,), weights, create_graph=False)
     del value
     with torch.no_grad():
-        return tuple(
-            [
-                weight.detach().requires_grad_()
-                if gradient is None
-                else torch.add(weight, gradient, alpha=alpha).requires_grad_()
-                for weight, gradient in zip(weights, gradients, strict=True)
-            ]
-        )
+        return _leaves(_moved(weights, gradients, alpha), weights)
 
 
 _UNHEARD: dict[InnerStep, Callable[[SupportLoss, Weights, float], Weights]] = {
@@ -319,11 +301,15 @@ def _stepped(
     recorder: Recorder,
 ) -> Weights:
     recorder.born("fast_weights")
-    stepped = tuple(
+    stepped = _moved(weights, gradients, -rate)
+    recorder.hold("fast_weights", stepped)
+    return stepped
+
+
+def _moved(weights: Weights, gradients: Sequence[torch.Tensor | None], alpha: float) -> Weights:
+    return tuple(
         [
-            weight if gradient is None else torch.add(weight, gradient, alpha=-rate)
+            weight if gradient is None else torch.add(weight, gradient, alpha=alpha)
             for weight, gradient in zip(weights, gradients, strict=True)
         ]
     )
-    recorder.hold("fast_weights", stepped)
-    return stepped

@@ -58,8 +58,8 @@ def rematerialize(
     ``recompute`` stands in for ``function`` in every evaluation after the first, without its side
     effects (say, the update of running statistics). ``random`` makes every evaluation draw the
     same random numbers, on the CPU and on the devices of ``tensors``, and leaves the generators
-    where the first evaluation left them. ``closed`` says that what the result depends on needs no
-    look, which leads through the whole graph: on no tensor that requires grad besides ``tensors``.
+    where the first evaluation left them. ``closed`` promises that the result depends on no other
+    tensor that requires grad, which else is looked for in the whole graph.
 
     Raises:
         ValueError: the result depends on a tensor that requires grad and is not an argument.
@@ -364,7 +364,7 @@ def _moving_gradients(
         apart, evaluate = segment.tangents
         moving = apart(tensors)
     inputs = [
-        _detached(number, requires_grad)
+        number.detach().requires_grad_(requires_grad)
         for number, requires_grad in zip(moving.numbers, segment.requires_grad, strict=False)
     ]
     numbers = [i for i in wanted if i < len(inputs)]
@@ -378,10 +378,6 @@ def _apply(function: type[Function], *arguments: object) -> Any:
 
 def _requires_grad(tensor: Tensor | None) -> bool:
     return tensor is not None and tensor.requires_grad
-
-
-def _detached(tensor: Tensor, requires_grad: bool) -> Tensor:
-    return tensor.detach().requires_grad_(requires_grad)
 
 
 def _otherwise(name: str, first: object, again: object) -> str:

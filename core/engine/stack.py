@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from core.engine.layers import Forward, forward
+from core.engine.direct import Forward
+from core.engine.layers import forward
 from core.engine.losses import Loss
 from core.engine.recorder import Recorder, ignored
 from core.engine.segments import STRATEGIES, Strategy

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import torch
 
-from core.engine.layers import Forward, Written
+from core.engine.direct import Forward, Written
 from core.engine.losses import Loss
 
 Tensors = Mapping[str, torch.Tensor]

@@ -35,7 +35,7 @@ from core.isolation.nursery import Child, End, NotReady, Nursery, StartMethod
 from core.isolation.samples import ProcessMemory
 from core.isolation.side_by_side import timed_side_by_side
 from core.measure.machine.driver_memory import DriverMemory
-from core.partial import PartialRun, started_here
+from core.partial import PartialRun, is_of_here, started_here
 from core.results.device import Device
 from core.results.events import Event, Finished, Started, decode
 from core.results.forecast import Forecast
@@ -52,6 +52,7 @@ __all__ = [
     "forecaster",
     "forecasters",
     "inspect",
+    "is_of_here",
     "query_devices",
     "ready",
     "run_isolated",

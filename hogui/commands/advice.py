@@ -226,9 +226,14 @@ class AdviceControls(QObject):
         self._learn(tab)
 
     def _learn(self, tab: OpenTab) -> None:
-        """What was measured stands beside what was foretold, whoever measured it."""
+        """What was measured here stands beside what was foretold, whoever measured it."""
         result = tab.result
-        if result is not None and result.memory is not None:
+        if result is None or result.memory is None:
+            return
+        # Not earlier: the window's first picture does not wait for what measures.
+        from core import isolation
+
+        if isolation.is_of_here(result.environment):
             self._measured[nameless(result.spec)] = result
             for page in self._pages.values():
                 page.set_measured(self._measured)

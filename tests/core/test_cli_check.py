@@ -7,7 +7,7 @@ from torch.nn import functional
 
 import core.measure.correctness.preflight as preflight_module
 from core.cli import main
-from core.engine.layers import Forward
+from core.engine.direct import Forward
 from core.engine.layers import forward as engine_forward
 from core.spec.layers import LayerSpec
 

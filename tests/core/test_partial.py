@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.partial import CURVE_ONLY, PartialRun, started_here
+from core.partial import CURVE_ONLY, PartialRun, is_of_here, started_here
 from core.results.events import (
     ChartPoint,
     Finished,
@@ -172,3 +172,19 @@ def test_that_memory_figures_once_measured_survive_a_cancelled_timing() -> None:
     assert result.memory.by_category == memory.by_category
     assert result.layers == finished.result.layers
     assert CURVE_ONLY not in result.warnings
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [("cpu", "Another"), ("cpu_count", 1000), ("platform", "Another"), ("torch", "1.0.0")],
+)
+def test_that_a_run_of_another_machine_or_torch_is_not_of_here(key: str, other: object) -> None:
+    environment = started_here("id", preset("lecture-second-order").spec).environment
+    assert is_of_here(environment)
+    assert not is_of_here(environment.model_copy(update={key: other}))
+
+
+def test_that_another_revision_of_the_users_project_is_still_of_here() -> None:
+    environment = started_here("id", preset("lecture-second-order").spec).environment
+    update = {"git_revision": "abc", "threads": 7, "power_source": "battery"}
+    assert is_of_here(environment.model_copy(update=update))

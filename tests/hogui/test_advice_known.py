@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
 
+from core import isolation
 from core.results.forecast import DeviceMemory
 from core.results.measurement import Measurement
 from core.spec.presets import preset
@@ -109,6 +110,21 @@ def _labels(page: AdvicePage) -> list[str]:
 
 
 # Measured figures.
+
+
+@pytest.mark.parametrize("is_of_here", [True, False])
+def test_that_a_run_of_another_machine_is_not_taken_for_one_here(
+    open_window: OpenWindow, finish: Finish, monkeypatch: pytest.MonkeyPatch, is_of_here: bool
+) -> None:
+    monkeypatch.setattr(isolation, "is_of_here", lambda _: is_of_here)
+    window = open_window(FakeCore().run)
+    (tab,) = window.session.tabs
+    window.session.run(tab)
+    finish(tab)
+    assert tab.result is not None
+    window.commands["advise"].setChecked(True)
+    known = {nameless(tab.spec): tab.result} if is_of_here else {}
+    assert window.advice.page_of(tab)._judged.measured == known
 
 
 def test_that_a_run_here_says_nothing_of_a_device_that_is_not_here(

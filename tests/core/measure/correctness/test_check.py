@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.engine.layers import Forward, forward
+from core.engine.direct import Forward
+from core.engine.layers import forward
 from core.measure.correctness.check import CheckUnavailable, check
 from core.measure.correctness.checks import network
 from core.results.measurement import Check

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from core.engine import (
+    direct,
     gradients,
     inner_loop,
     layers,
@@ -18,8 +19,10 @@ from core.engine import (
     sequences,
     stack,
 )
+from core.engine.direct import Forward
 from core.engine.gradients import Gradients
-from core.engine.layers import Forward
+from core.engine.problem import Problem
+from core.engine.recorder import Recorder
 from core.engine.workloads import hessian, hvp
 from core.measure.correctness.check import check
 from core.results.measurement import Check
@@ -241,11 +244,9 @@ def test_that_a_recurrence_that_begins_elsewhere_is_found(
 @pytest.mark.parametrize("inner", INNER_LOOPS)
 @pytest.mark.parametrize("order", META_ORDERS)
 def test_that_inner_steps_uphill_are_found(order: int, inner: str, monkeypatch: Patch) -> None:
-    right = inner_loop._stepped
+    right = inner_loop._moved
     monkeypatch.setattr(
-        inner_loop,
-        "_stepped",
-        lambda weights, found, rate, recorder: right(weights, found, -rate, recorder),
+        inner_loop, "_moved", lambda weights, found, alpha: right(weights, found, -alpha)
     )
 
     assert_found(spec(order, "maml", inner_loop=inner), "loss")
@@ -267,12 +268,12 @@ def test_that_a_little_too_much_by_one_tensor_in_inner_steps_is_found(
 def test_that_detached_inner_gradients_are_found(
     order: int, inner: str, monkeypatch: Patch
 ) -> None:
-    right = inner_loop._stepped
+    right = inner_loop._moved
     monkeypatch.setattr(
         inner_loop,
-        "_stepped",
-        lambda weights, found, rate, recorder: right(
-            weights, [g if g is None else g.detach() for g in found], rate, recorder
+        "_moved",
+        lambda weights, found, alpha: right(
+            weights, [g if g is None else g.detach() for g in found], alpha
         ),
     )
 
@@ -324,7 +325,7 @@ def test_that_a_layer_that_ignores_the_fast_weights_is_found(
         seen: list[dict[str, torch.Tensor]] = []
 
         def apply(
-            parameters: layers.Tensors, buffers: layers.Tensors, x: torch.Tensor, update: bool
+            parameters: direct.Tensors, buffers: direct.Tensors, x: torch.Tensor, update: bool
         ) -> torch.Tensor:
             seen.append({name: tensor.detach() for name, tensor in parameters.items()})
             return right(seen[0], buffers, x, update)
@@ -525,12 +526,13 @@ def test_that_a_single_wrong_row_of_a_hessian_is_found(row: int, monkeypatch: Pa
 
 
 def test_that_the_product_with_another_vector_is_found(monkeypatch: Patch) -> None:
-    right = hvp._along
+    right = hvp.reverse_over_reverse
 
-    def along(gradients: object, wrt: object, vector: list, **keys: bool) -> Gradients:
-        return right(gradients, wrt, [part * (1 + LITTLE) for part in vector], **keys)
+    def wrong(problem: Problem, recorder: Recorder) -> hvp.Multiply:
+        multiply = right(problem, recorder)
+        return lambda vector, *others: multiply([part * (1 + LITTLE) for part in vector], *others)
 
-    monkeypatch.setattr(hvp, "_along", along)
+    monkeypatch.setitem(hvp._WAYS, "reverse_over_reverse", wrong)
 
     workload = {"kind": "hvp", "vectors": 2}
     assert_found(spec(2).with_changes({"workload": workload}), "Order 2")

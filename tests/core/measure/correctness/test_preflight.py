@@ -10,7 +10,7 @@ from torch.nn import functional
 
 import core.measure.correctness.preflight as preflight_module
 from core.engine import losses
-from core.engine.layers import Forward
+from core.engine.direct import Forward
 from core.engine.layers import forward as engine_forward
 from core.engine.problem import prepare
 from core.engine.recorder import SILENT

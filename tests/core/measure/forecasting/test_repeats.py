@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import core.measure.forecasting.prediction as prediction_module
+from core.engine.direct import Direct
 from core.engine.excerpt import Excerpt
 from core.engine.late_modules import load_late_modules
-from core.engine.layers import Direct
 from core.engine.problem import prepare
 from core.engine.recorder import SILENT
 from core.engine.repeats import evaluated
