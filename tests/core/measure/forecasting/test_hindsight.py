@@ -73,10 +73,10 @@ class Machine:
         self.timed += len(calls)
         return [ALONE_S] * len(calls)
 
-    def once(self, clock: Clock) -> tuple[float, tuple[()]]:
+    def once(self, clock: Clock) -> float:
         clock.reset()
         self._repetitions += 1
-        return self.samples_s[self._repetitions % len(self.samples_s)], ()
+        return self.samples_s[self._repetitions % len(self.samples_s)]
 
     def forecaster(self) -> Forecaster:
         """That of another process."""
@@ -112,6 +112,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setattr(kernels_module, "seconds_of", made.seconds_of)
     monkeypatch.setattr(forecast_module, "overhead_s", lambda *_: 0.0)
     monkeypatch.setattr(Clock, "once", lambda clock: made.once(clock))
+    monkeypatch.setattr(Clock, "with_phases", lambda clock: (made.once(clock), ()))
     monkeypatch.setattr(ConditionsWatch, "finish", lambda _: made.conditions)
     assert made.foretold().seconds == pytest.approx(RIGHT_S)
     return made

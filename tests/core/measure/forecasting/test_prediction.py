@@ -36,13 +36,13 @@ def test_that_tensors_made_while_predicting_are_without_numbers(
 ) -> None:
     """The data come from the engine, which draws them with the same functions as for a run."""
     seen: list[torch.Tensor] = []
-    original = Problem.loss
+    original = Problem.loss_of
 
-    def watched(self: Problem, parameters, x, y, recorder, **options):
-        seen.extend([x, y, *parameters.values()])
-        return original(self, parameters, x, y, recorder, **options)
+    def watched(self: Problem, x, y, recorder, **options):
+        seen.extend([x, y, *self.parameters.values()])
+        return original(self, x, y, recorder, **options)
 
-    monkeypatch.setattr(Problem, "loss", watched)
+    monkeypatch.setattr(Problem, "loss_of", watched)
     predict(run_of([{"kind": "linear"}], [3]), CPU)
     assert len(seen) == 4
     assert all(isinstance(tensor, Numberless) for tensor in seen)
