@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import time
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -246,11 +247,20 @@ def started_here(run_id: str, spec: RunSpec) -> Started:
     )
 
 
-def is_of_here(environment: Environment) -> bool:
+def is_of_here(environment: Environment, devices: Collection[str]) -> bool:
     """Whether a run in this environment says what one on this machine takes: a history may lie in a
-    home that several machines share, and outlives versions of torch."""
+    home that several machines share, and outlives versions of torch.
+
+    Args:
+        environment: of the run.
+        devices: what the accelerators of this machine are called.
+    """
     known, here = environment.model_dump(), _here()
-    return all(known[key] == here[key] for key in ("cpu", "cpu_count", "platform", "torch"))
+    is_same = all(known[key] == here[key] for key in ("cpu", "cpu_count"))
+    # Of torch a package's metadata tell the version alone, of a system its kernel does not count.
+    is_same &= known["torch"].partition("+")[0] == here["torch"].partition("+")[0]
+    is_same &= known["platform"].partition("-")[0] == here["platform"].partition("-")[0]
+    return is_same and (environment.device == "cpu" or environment.device_name in devices)
 
 
 def _environment(spec: RunSpec) -> Environment:
@@ -274,5 +284,5 @@ def _here() -> Mapping[str, Any]:
         "numpy": metadata.version("numpy"),
         "platform": platform.platform(),
         "cpu": processor_name(),
-        "cpu_count": psutil.cpu_count() or 1,
+        "cpu_count": os.cpu_count() or 1,
     }

@@ -312,7 +312,8 @@ class _Run:
                 yield self._repetition(timed, warm_up=True)
             yield self._stage("time")
             conditions = ConditionsWatch.of(self._device)
-            for timed in clock.repeat(measure.repetitions, measure.time_budget_s):
+            marks = len(found.ledger.phases) if found.ledger else None
+            for timed in clock.repeat(measure.repetitions, measure.time_budget_s, marks):
                 if found.first_s is None:
                     found.first_s = timed.seconds
                 found.samples.append(timed.seconds)

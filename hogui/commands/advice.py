@@ -60,6 +60,7 @@ class AdviceControls(QObject):
         session.currentChanged.connect(self._refresh)
         session.runsChanged.connect(self._hold)
         session.devicesChanged.connect(self._propose)
+        session.devicesChanged.connect(lambda: [self._learn(tab) for tab in session.tabs])
         session.tabOpened.connect(self._observe)
         session.tabClosed.connect(self._forget)
         preferences.changed.connect(self._propose)
@@ -233,7 +234,8 @@ class AdviceControls(QObject):
         # Not earlier: the window's first picture does not wait for what measures.
         from core import isolation
 
-        if isolation.is_of_here(result.environment):
+        devices = {device.title for device in self._session.devices}
+        if isolation.is_of_here(result.environment, devices):
             self._measured[nameless(result.spec)] = result
             for page in self._pages.values():
                 page.set_measured(self._measured)

@@ -1,8 +1,13 @@
 """What is kept of a run that did not get to its end, against figures counted by hand."""
 
-import pytest
+import platform
 
+import pytest
+import torch
+
+from core.measure.machine.surroundings import environment
 from core.partial import CURVE_ONLY, PartialRun, is_of_here, started_here
+from core.results.environment import Environment
 from core.results.events import (
     ChartPoint,
     Finished,
@@ -174,17 +179,34 @@ def test_that_memory_figures_once_measured_survive_a_cancelled_timing() -> None:
     assert CURVE_ONLY not in result.warnings
 
 
+def here() -> Environment:
+    """As a run on this machine says it, which has loaded torch."""
+    return environment(torch.device("cpu"), 1)
+
+
 @pytest.mark.parametrize(
     ("key", "other"),
-    [("cpu", "Another"), ("cpu_count", 1000), ("platform", "Another"), ("torch", "1.0.0")],
+    [("cpu", "Another"), ("cpu_count", 1000), ("platform", "Another-1"), ("torch", "1.0.0")],
 )
 def test_that_a_run_of_another_machine_or_torch_is_not_of_here(key: str, other: object) -> None:
-    environment = started_here("id", preset("lecture-second-order").spec).environment
-    assert is_of_here(environment)
-    assert not is_of_here(environment.model_copy(update={key: other}))
+    assert is_of_here(here(), ())
+    assert not is_of_here(here().model_copy(update={key: other}), ())
 
 
-def test_that_another_revision_of_the_users_project_is_still_of_here() -> None:
-    environment = started_here("id", preset("lecture-second-order").spec).environment
-    update = {"git_revision": "abc", "threads": 7, "power_source": "battery"}
-    assert is_of_here(environment.model_copy(update=update))
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"git_revision": "abc", "threads": 7, "power_source": "battery"},
+        {"torch": torch.__version__.partition("+")[0] + "+cu130"},
+        {"platform": f"{platform.system()}-with-another-kernel"},
+    ],
+)
+def test_that_what_changes_no_figure_by_itself_is_still_of_here(update: dict[str, object]) -> None:
+    assert is_of_here(here().model_copy(update=update), ())
+
+
+def test_that_a_run_on_another_accelerator_is_not_of_here() -> None:
+    update = {"device": "cuda:0", "device_name": "Another"}
+    elsewhere = here().model_copy(update=update)
+    assert not is_of_here(elsewhere, ("One",))
+    assert is_of_here(elsewhere, ("One", "Another"))

@@ -21,4 +21,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _made_up_runs_are_of_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The made-up core measures on this machine."""
-    monkeypatch.setattr(isolation, "is_of_here", lambda environment: environment == ENVIRONMENT)
+    monkeypatch.setattr(isolation, "is_of_here", lambda environment, _: environment == ENVIRONMENT)

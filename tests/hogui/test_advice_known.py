@@ -116,7 +116,7 @@ def _labels(page: AdvicePage) -> list[str]:
 def test_that_a_run_of_another_machine_is_not_taken_for_one_here(
     open_window: OpenWindow, finish: Finish, monkeypatch: pytest.MonkeyPatch, is_of_here: bool
 ) -> None:
-    monkeypatch.setattr(isolation, "is_of_here", lambda _: is_of_here)
+    monkeypatch.setattr(isolation, "is_of_here", lambda *_: is_of_here)
     window = open_window(FakeCore().run)
     (tab,) = window.session.tabs
     window.session.run(tab)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -39,11 +38,12 @@ FEWEST_OF_WARM_UP = 9
 STILL_FASTER = 0.98
 
 PHASES_EVERY = 4
-"""Of how many repetitions one is marked, where the marks would show in its time."""
+"""After every how many repetitions one more is computed for its phases, where marking them would
+show in the time of these."""
 MARK_S = 5e-6
 """What marking a phase takes: 3 µs, and more where the kernels have left the caches cold."""
 LONG_S = 0.5
-"""A repetition of this length is not computed once more for the sake of its phases."""
+"""A repetition of this length is not computed once more for the sake of a few phases."""
 MARKS_SHOW = 0.001
 """The share of a repetition's time that its marks may take."""
 
@@ -91,6 +91,11 @@ class Clock:
         on_cpu = self.device.type == "cpu"
         return CpuStopwatch(self.now) if on_cpu else EventStopwatch(self.device, self.now)
 
+    @cached_property
+    def _fastest_s(self) -> list[float]:
+        """The time of the fastest repetition of all passes; none before the first."""
+        return []
+
     def once(self) -> float:
         """Seconds of one repetition, of which nobody hears anything."""
         return self._timed(self._watch.of)[0]
@@ -120,31 +125,29 @@ class Clock:
         while len(seconds) < most:
             taken = self.once()
             seconds.append(taken)
+            self._fastest_s[:] = [min((taken, *self._fastest_s))]
             yield Timed(len(seconds) - 1, taken, (), None if wanted == "auto" else wanted, None)
             elapsed = self.now() - began
             warm = elapsed > WARM_UP_S and no_longer_faster(seconds)
             if wanted == "auto" and (warm or elapsed > budget_s * WARM_UP_SHARE):
                 return
 
-    def repeat(self, wanted: int | Literal["auto"], budget_s: float) -> Iterator[Timed]:
-        """Timed repetitions; automatic ones end when the median is known well enough, or late."""
+    def repeat(
+        self, wanted: int | Literal["auto"], budget_s: float, marks: int | None = None
+    ) -> Iterator[Timed]:
+        """Timed repetitions; automatic ones end when the median is known well enough, or late.
+
+        Args:
+            wanted: how many.
+            budget_s: how long automatic ones go on.
+            marks: how many phases there are, where that is known.
+        """
         began, seconds, look = self.now(), list[float](), FEWEST
-        marks, fastest = None, math.inf
         while not _over(len(seconds), wanted, self.now() - began, budget_s):
-            phases: tuple[PhaseTime, ...] = ()
-            # By earlier ones: chosen by its own time, slow ones alone would be kept.
-            if marks is not None and marks * MARK_S <= MARKS_SHOW * fastest:
-                taken, phases = self.with_phases()
-                marks = len(phases)
-            else:
-                taken = self.once()
-                if taken >= LONG_S and wanted != 1:
-                    marks = marks or 0
-                elif len(seconds) % PHASES_EVERY == 0:
-                    _, phases = self.with_phases()
-                    marks = len(phases)
+            taken, phases = self._repetition(len(seconds), marks, is_alone=wanted == 1)
+            marks = len(phases) or marks or 0
             seconds.append(taken)
-            fastest = min(fastest, taken)
+            self._fastest_s[:] = [min((taken, *self._fastest_s))]
             elapsed = self.now() - began
             about = _about(seconds, wanted, elapsed, budget_s)
             left = max((about - len(seconds)) * elapsed / len(seconds), 0.0)
@@ -153,6 +156,27 @@ class Clock:
                 look = int(len(seconds) * LOOK_EVERY) + 1
                 if half_width(seconds) <= STABLE_HALF_WIDTH:
                     return
+
+    def _repetition(
+        self, number: int, marks: int | None, *, is_alone: bool
+    ) -> tuple[float, tuple[PhaseTime, ...]]:
+        """Seconds of a repetition that counts, and its phases or those of one more."""
+        # By earlier ones: chosen by its own time, slow ones alone would be kept.
+        if marks is not None and self._fastest_s and not _show(marks, self._fastest_s[0]):
+            return self.with_phases()
+        if is_alone:
+            taken, phases = self.with_phases()
+            return (self.once() if _show(len(phases), taken) else taken), phases
+        taken = self.once()
+        is_worth_it = taken < LONG_S or (marks is not None and _show(marks, taken))
+        if number % PHASES_EVERY == 0 and is_worth_it:
+            return taken, self.with_phases()[1]
+        return taken, ()
+
+
+def _show(marks: int, seconds: float) -> bool:
+    """Whether so many marks would show in a repetition's time."""
+    return marks * MARK_S > MARKS_SHOW * seconds
 
 
 def no_longer_faster(seconds: list[float]) -> bool:

@@ -13,7 +13,7 @@ from core.engine.direct import Direct
 from core.engine.excerpt import Excerpt
 from core.engine.late_modules import load_late_modules
 from core.engine.problem import prepare
-from core.engine.recorder import SILENT
+from core.engine.recorder import Silent
 from core.engine.repeats import evaluated
 from core.engine.straight import straight
 from core.engine.workloads import compute
@@ -207,7 +207,7 @@ def test_that_functions_are_alike_that_hold_the_same() -> None:
         (range(3), range(3)),
         ([1, (2, "a")], [1, (2, "a")]),
         (torch.ones(3), torch.zeros(3)),
-        (SILENT, SILENT),
+        (Silent(), Silent()),
         ({"a": torch.ones(2)}, {"a": torch.ones(2)}),
     ]
     for one, other in pairs:

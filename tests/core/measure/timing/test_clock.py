@@ -19,6 +19,7 @@ from core.measure.timing.clock import (
     FEWEST,
     FEWEST_OF_SLOW,
     MARK_S,
+    MARKS_SHOW,
     PHASES_EVERY,
     WARM_UP_SHARE,
     Clock,
@@ -206,7 +207,7 @@ def test_that_every_repetition_is_told_with_its_phases() -> None:
 class Marking:
     """A computation of several phases on a clock that marking a phase moves too, by a second."""
 
-    quiet_s: float
+    quiet_s: float | tuple[float, ...]
     phases: int = 3
     now_s: float = 1000.0
     marked: list[bool] = field(default_factory=list)
@@ -216,10 +217,12 @@ class Marking:
         return Clock(CPU, lambda: None, self._compute, lambda: self.now_s, witnesses)
 
     def _compute(self, recorder: Recorder) -> None:
+        each = self.quiet_s if isinstance(self.quiet_s, tuple) else (self.quiet_s,)
+        quiet_s = each[len(self.marked) % len(each)]
         self.marked.append(recorder is not SILENT)
         for number in range(self.phases):
             with recorder.phase(f"part {number}"):
-                self.now_s += self.quiet_s / self.phases
+                self.now_s += quiet_s / self.phases
                 self.now_s += MARK_S * self.marked[-1]
 
 
@@ -236,26 +239,48 @@ def test_that_marks_of_phases_are_in_no_time_where_they_would_show() -> None:
 
 
 def test_that_a_repetition_that_is_long_beside_its_marks_is_computed_once() -> None:
-    machine = Marking(quiet_s=1.0)
+    machine = Marking(quiet_s=0.1)
+    clock = machine.clock()
+    list(clock.warm_up(2, 1.0))
+    timed = list(clock.repeat(5, 1.0, marks=3))
+    assert [len(one.phases) for one in timed] == [3] * 5
+    assert machine.marked == [False] * 2 + [True] * 5
+
+
+@pytest.mark.parametrize(("quiet_s", "more"), [(0.1, [True]), (1.0, [])])
+def test_that_the_first_of_all_is_one_that_nobody_hears(quiet_s: float, more: list[bool]) -> None:
+    machine = Marking(quiet_s)
     timed = list(machine.clock().repeat(5, 1.0))
-    assert [len(one.phases) for one in timed] == [0, 3, 3, 3, 3]
-    assert machine.marked == [False, *[True] * 4]
+    assert [len(one.phases) for one in timed] == [3 * len(more), 3, 3, 3, 3]
+    assert machine.marked == [False, *more, *[True] * 4]
 
 
-def test_that_one_repetition_alone_has_phases_too() -> None:
-    for quiet_s in (0.001, 1.0):
-        machine = Marking(quiet_s)
-        (timed,) = machine.clock().repeat(1, 1.0)
-        assert timed.seconds == pytest.approx(quiet_s, rel=1e-9)
-        assert len(timed.phases) == 3
-        assert machine.marked == [False, True]
+@pytest.mark.parametrize(("quiet_s", "more"), [(0.001, [False]), (1.0, [])])
+def test_that_one_repetition_alone_has_phases_too(quiet_s: float, more: list[bool]) -> None:
+    machine = Marking(quiet_s)
+    (timed,) = machine.clock().repeat(1, 1.0)
+    assert timed.seconds == pytest.approx(quiet_s, rel=MARKS_SHOW)
+    assert len(timed.phases) == 3
+    assert machine.marked == [True, *more]
 
 
 def test_that_a_long_computation_of_very_many_phases_is_not_timed_with_their_marks() -> None:
     machine = Marking(quiet_s=1.0, phases=1000)
-    timed = list(machine.clock().repeat(6, 1.0))
-    assert [one.seconds for one in timed].count(pytest.approx(1.0, rel=1e-9)) == 5
-    assert [len(one.phases) for one in timed] == [0, 1000, 0, 0, 0, 0]
+    timed = list(machine.clock().repeat(6, 1.0, marks=1000))
+    assert [one.seconds for one in timed] == pytest.approx([1.0] * 6, rel=1e-9)
+    assert [len(one.phases) for one in timed] == [1000, 0, 0, 0, 1000, 0]
+
+
+def test_that_slow_ones_alone_are_not_kept_for_being_long_beside_their_marks() -> None:
+    """Times on both sides of the border at which three marks show."""
+    border_s = 3 * MARK_S / MARKS_SHOW
+    machine = Marking(quiet_s=(0.9 * border_s, 1.1 * border_s))
+    clock = machine.clock()
+    list(clock.warm_up(2, 1.0))
+    machine.marked.clear()
+    timed = list(clock.repeat(PHASES_EVERY, 1.0, marks=3))
+    assert machine.marked == [False, True, *[False] * (PHASES_EVERY - 1)]
+    assert len({round(one.seconds / border_s, 3) for one in timed}) == 2
 
 
 def test_that_nobody_hears_a_warm_up() -> None:
