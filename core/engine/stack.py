@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from core.engine.direct import Forward
+from core.engine.direct import Forward, Tensors
 from core.engine.layers import forward
 from core.engine.losses import Loss
 from core.engine.recorder import Recorder, ignored
@@ -25,8 +25,6 @@ from core.spec.derivation import Derivation
 from core.spec.layers import leaves
 from core.spec.model import StackModel
 from core.spec.placement import Runs
-
-Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class Stack:
             recorder: hears of each layer, also when a segment is computed again.
             update_statistics: false where the same pass is repeated for its derivative.
         """
-        if self._strategy is None and recorder.layer is ignored:
+        if self._is_straight(recorder):
             return self._straight(parameters, buffers, x, update_statistics)
         if self._strategy is None:
             x = _apply(self._layers, parameters, buffers, x, recorder, update_statistics)

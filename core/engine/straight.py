@@ -7,15 +7,14 @@ So the code is put together once, as ``dataclasses`` does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 
-from core.engine.direct import Forward, Written
+from core.engine.direct import Forward, Tensors, Written
 from core.engine.losses import Loss
 
-Tensors = Mapping[str, torch.Tensor]
 Straight = Callable[[Any, Tensors, torch.Tensor, bool], torch.Tensor]
 """Of the weights, all buffers, the input, and whether running statistics are updated."""
 Segment = Callable[..., torch.Tensor]
